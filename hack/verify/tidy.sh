@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# Every go.mod is tidy.
+exec "$(dirname "$0")/../tidy.sh" --diff
