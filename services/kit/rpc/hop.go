@@ -1,0 +1,65 @@
+package rpc
+
+import (
+	"context"
+	"sync"
+)
+
+// The values of this file are meant for one hop: from a caller to the handler it calls in this process.
+
+type (
+	lentKey  struct{} // caller's side: the buffer it lends
+	trackKey struct{} // caller's side: who waits for handlers
+	hopKey   struct{} // handler's side
+)
+
+// WithBuffer lends b to the handler of in-process calls made with the context: a handler that reads bulk data reads
+// straight into it when it is large enough, and its response then aliases b. Nothing is lent over the network, so the
+// caller must look at the response in any case. The buffer is the caller's again when the call returns.
+func WithBuffer(ctx context.Context, b []byte) context.Context {
+	return context.WithValue(ctx, lentKey{}, b)
+}
+
+// Buffer is what the caller of this handler lent, nil when nothing.
+func Buffer(ctx context.Context) []byte {
+	if h, ok := ctx.Value(hopKey{}).(*hop); ok {
+		return h.lent
+	}
+	return nil
+}
+
+// TrackHandlers returns a context and a wait that returns when the handlers of all in-process streams begun with it
+// have returned: before that they may use the buffers they were sent. End the streams (cancel the context) before
+// waiting. Handlers at the far end of a network are not waited for: they have copies.
+func TrackHandlers(ctx context.Context) (tracked context.Context, wait func()) {
+	group := new(sync.WaitGroup)
+	return context.WithValue(ctx, trackKey{}, group), group.Wait
+}
+
+// Draining is closed when the server that runs this handler begins to stop. Handlers of streams that would not end by
+// themselves return SHUTTING_DOWN then. Nil, so never ready, outside a handler.
+func Draining(ctx context.Context) <-chan struct{} {
+	if h, ok := ctx.Value(hopKey{}).(*hop); ok {
+		return h.server.drain.begun
+	}
+	return nil
+}
+
+// hop is the context of a handler.
+type hop struct {
+	context.Context
+	server *Server
+	lent   []byte
+	caller string
+}
+
+// Value hides what the caller meant for its own next hop.
+func (h *hop) Value(key any) any {
+	switch key.(type) {
+	case hopKey:
+		return h
+	case lentKey, trackKey:
+		return nil
+	}
+	return h.Context.Value(key)
+}

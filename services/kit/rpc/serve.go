@@ -1,0 +1,138 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/kit/fault"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+)
+
+// Serve answers on the listeners, which it closes, until ctx ends or one fails; without listeners it waits for ctx.
+// Then it stops: health says NOT_SERVING, new calls of both transports are refused, Draining fires, running calls get
+// Grace to end, the rest is cancelled. A server serves once. Nil after an orderly stop.
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, l := range listeners {
+		group.Go(func() error {
+			if err := s.grpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+				return fmt.Errorf("serve %s on %s: %w", s.name, l.Addr(), err)
+			}
+			return nil
+		})
+	}
+	group.Go(func() error {
+		<-ctx.Done()
+		s.stop()
+		return nil
+	})
+	return group.Wait() //nolint:wrapcheck // wrapped above
+}
+
+func (s *Server) stop() {
+	s.health.Shutdown()
+	s.drain.begin()
+	deadline := time.NewTimer(s.grace)
+	defer deadline.Stop()
+	graceful := make(chan struct{})
+	go func() {
+		defer close(graceful)
+		s.grpc.GracefulStop()
+	}()
+	select {
+	case <-graceful:
+	case <-deadline.C:
+		deadline.Reset(0)
+		s.grpc.Stop()
+		<-graceful
+	}
+	s.drain.wait(deadline.C)
+}
+
+// load counts operations against a bound.
+type load struct {
+	limit int64
+	used  atomic.Int64
+}
+
+func newLoad(limit, fallback int) load {
+	if limit <= 0 {
+		limit = fallback
+	}
+	return load{limit: int64(limit)}
+}
+
+// enter counts one more operation, or refuses it.
+func (l *load) enter(server string) error {
+	if l.used.Add(1) <= l.limit {
+		return nil
+	}
+	l.used.Add(-1)
+	return fault.New(codes.ResourceExhausted, typesv1.Reason_REASON_OVERLOADED,
+		"%s serves %d calls already", server, l.limit).WithRetryAfter(overloadRetryAfter)
+}
+
+func (l *load) leave() { l.used.Add(-1) }
+
+// drain lets a stopping server wait for in-process calls, which grpc.Server does not know.
+type drain struct {
+	begun   chan struct{}
+	once    *sync.Once
+	idle    chan struct{}
+	running *atomic.Int64
+	// ctx ends when the grace is over; in-process streams end with it.
+	ctx    context.Context //nolint:containedctx // the server's life, not a request's
+	cancel context.CancelFunc
+}
+
+func newDrain() drain {
+	ctx, cancel := context.WithCancel(context.Background())
+	return drain{
+		begun: make(chan struct{}), once: new(sync.Once), idle: make(chan struct{}, 1), running: new(atomic.Int64),
+		ctx: ctx, cancel: cancel,
+	}
+}
+
+func (d *drain) begin() { d.once.Do(func() { close(d.begun) }) }
+
+func (d *drain) enter(server string) error {
+	d.running.Add(1)
+	select {
+	case <-d.begun:
+		d.leave()
+		return fault.New(codes.Unavailable, typesv1.Reason_REASON_SHUTTING_DOWN, "%s stops", server)
+	default:
+		return nil
+	}
+}
+
+func (d *drain) leave() {
+	if d.running.Add(-1) > 0 {
+		return
+	}
+	select {
+	case d.idle <- struct{}{}:
+	default:
+	}
+}
+
+// wait returns when no in-process call runs; at the deadline it cancels the streams first.
+func (d *drain) wait(deadline <-chan time.Time) {
+	defer d.cancel()
+	for d.running.Load() > 0 {
+		select {
+		case <-d.idle:
+		case <-deadline:
+			d.cancel()
+			deadline = nil
+		}
+	}
+}
