@@ -74,9 +74,10 @@ func (f *Frame) Encode() error {
 		if c < k {
 			// Pooled memory is dirty: without this, somebody else's bytes would go into the parity.
 			clear(buffer.Bytes[f.filled[c]:tallest])
+		} else {
+			f.filled[c] = tallest
 		}
 		shards[c] = buffer.Bytes[:tallest]
-		f.filled[c] = tallest
 	}
 	if err := f.code.Encode(shards); err != nil {
 		return fmt.Errorf("coding a frame at row %d: %w", f.Row, err)
