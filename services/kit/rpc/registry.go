@@ -1,6 +1,9 @@
 package rpc
 
-import "sync"
+import (
+	"fmt"
+	"sync"
+)
 
 // Registry knows the servers of this process by name, for "inproc:<name>" targets. The zero value is not usable.
 type Registry struct{ servers sync.Map }
@@ -21,4 +24,16 @@ func (r *Registry) Lookup(name string) (*Server, bool) {
 		return nil, false
 	}
 	return s.(*Server), true
+}
+
+// Ready says which registered server does not serve (Server.SetServing), nil when all do.
+func (r *Registry) Ready() error {
+	var err error
+	r.servers.Range(func(name, s any) bool {
+		if !s.(*Server).serving.Load() {
+			err = fmt.Errorf("%v does not serve", name)
+		}
+		return err == nil
+	})
+	return err
 }

@@ -38,6 +38,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 }
 
 func (s *Server) stop() {
+	s.serving.Store(false)
 	s.health.Shutdown()
 	s.drain.begin()
 	deadline := time.NewTimer(s.grace)

@@ -70,6 +70,7 @@ type Server struct {
 	calls   load
 	streams load
 	drain   drain
+	serving atomic.Bool
 }
 
 // NewServer makes a server. It serves in-process calls at once, network calls while Serve runs.
@@ -124,8 +125,10 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 // GetServiceInfo lists the registered services, for reflection.
 func (s *Server) GetServiceInfo() map[string]grpc.ServiceInfo { return s.grpc.GetServiceInfo() }
 
-// SetServing sets the health service's answer. Calls are served either way.
+// SetServing sets the health service's answer and what Registry.Ready says. Calls are served either way. A new server
+// is serving; one that has to load something first says false until then.
 func (s *Server) SetServing(serving bool) {
+	s.serving.Store(serving)
 	status := healthv1.HealthCheckResponse_NOT_SERVING
 	if serving {
 		status = healthv1.HealthCheckResponse_SERVING

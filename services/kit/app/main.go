@@ -1,0 +1,167 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/drystone-store/drystone/services/kit/clock"
+	"github.com/drystone-store/drystone/services/kit/config"
+	"github.com/drystone-store/drystone/services/kit/log"
+	"github.com/drystone-store/drystone/services/kit/rpc"
+	"github.com/drystone-store/drystone/services/kit/telemetry"
+	"go.opentelemetry.io/otel"
+	"golang.org/x/sync/errgroup"
+)
+
+// Exit codes of every service binary.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2 // wrong flags or configuration: starting again will not help
+)
+
+// Main is a service's whole main function; it does not return. C is the service's configuration, a struct with yaml
+// tags and, usually, a Validate method; the file holds its fields and those of Settings side by side.
+//
+// Flags: --config FILE, --check-config, --print-config, --version. SIGTERM and SIGINT end ctx; a second one ends the
+// process at once. Exit codes: 0 done, 1 run failed, 2 wrong flags or configuration. Log lines go to standard error.
+func Main[C any](name string, run func(ctx context.Context, cfg C, env Env) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // from then on a signal does what it does by default
+	p := process[C]{name: name, run: run, stdout: os.Stdout, stderr: os.Stderr}
+	os.Exit(p.main(ctx, os.Args[1:]))
+}
+
+// file is what the YAML holds.
+type file[C any] struct {
+	Settings `yaml:",inline"`
+	Service  C `yaml:",inline"`
+}
+
+// Validate reports everything that is wrong with either half.
+func (f file[C]) Validate() error {
+	errs := []error{f.Settings.Validate()}
+	if v, ok := any(f.Service).(config.Validator); ok {
+		errs = append(errs, v.Validate())
+	} else if v, ok := any(&f.Service).(config.Validator); ok {
+		errs = append(errs, v.Validate())
+	}
+	return errors.Join(errs...)
+}
+
+// process is Main with its surroundings as fields.
+type process[C any] struct {
+	name           string
+	run            func(context.Context, C, Env) error
+	stdout, stderr io.Writer
+}
+
+func (p process[C]) main(ctx context.Context, args []string) int {
+	flags := flag.NewFlagSet(p.name, flag.ContinueOnError)
+	flags.SetOutput(p.stderr)
+	path := flags.String("config", "", "the configuration `file` (YAML); without it every field has its zero value")
+	check := flags.Bool("check-config", false, "check the configuration and exit")
+	show := flags.Bool("print-config", false, "print the configuration as it is understood and exit")
+	version := flags.Bool("version", false, "print the version and exit")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return exitOK
+		}
+		return exitUsage
+	}
+	if flags.NArg() > 0 {
+		return p.fail(exitUsage, fmt.Errorf("unexpected argument %q", flags.Arg(0)))
+	}
+	if *version {
+		_, _ = fmt.Fprintln(p.stdout, p.name, Version())
+		return exitOK
+	}
+	var f file[C]
+	err := config.Validate(f)
+	if *path != "" {
+		err = config.Load(*path, &f)
+	}
+	if err != nil {
+		return p.fail(exitUsage, err)
+	}
+	switch {
+	case *show:
+		err = config.Print(p.stdout, f)
+	case !*check:
+		err = p.serve(ctx, f)
+	}
+	if err != nil {
+		return p.fail(exitFailed, err)
+	}
+	return exitOK
+}
+
+func (p process[C]) fail(code int, err error) int {
+	_, _ = fmt.Fprintf(p.stderr, "%s: %v\n", p.name, err)
+	return code
+}
+
+// serve runs the service and its debug listener until ctx ends or one of them fails.
+func (p process[C]) serve(ctx context.Context, f file[C]) error {
+	if _, err := clock.Offset(); err != nil {
+		return err //nolint:wrapcheck // says all
+	}
+	level, err := f.level()
+	if err != nil {
+		return err
+	}
+	logger := log.New(p.stderr, p.name, level)
+	tracing, err := telemetry.NewTracing(p.name, f.TraceRatio)
+	if err != nil {
+		return err //nolint:wrapcheck // says all
+	}
+	otel.SetTracerProvider(tracing)
+	metrics := telemetry.NewMetrics()
+	registry := rpc.NewRegistry()
+	env := Env{
+		Log: logger, Metrics: metrics, Registry: registry,
+		Dialer: rpc.NewDialer(rpc.DialerOptions{Log: logger, Metrics: metrics, Registry: registry, Caller: p.name}),
+	}
+	running, end := context.WithCancel(ctx)
+	defer end()
+	group, running := errgroup.WithContext(running)
+	if f.DebugListen != "" {
+		listener, err := net.Listen("tcp", f.DebugListen) //nolint:noctx // takes no time
+		if err != nil {
+			return fmt.Errorf("listen for debugging: %w", err)
+		}
+		handler := telemetry.Handler(telemetry.HandlerOptions{Metrics: metrics, Ready: registry.Ready, Pprof: f.DebugPprof})
+		group.Go(func() error { return telemetry.Serve(running, listener, handler) })
+	}
+	group.Go(func() error {
+		defer end() // the debug listener outlives the service, not the other way round
+		logger.LogAttrs(running, slog.LevelInfo, "service starts", slog.String("version", Version()))
+		err := p.run(running, f.Service, env)
+		logger.LogAttrs(running, slog.LevelInfo, "service stopped")
+		return err
+	})
+	return errors.Join(group.Wait(), tracing.Shutdown(context.WithoutCancel(ctx)))
+}
+
+// Version is the version of the running binary: the module's, or the commit that it was built from.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	return info.Main.Version
+}
