@@ -16,8 +16,9 @@ const (
 	// PackedGranuleLog2 is log2 of the bytes under one checksum in packed frames: a small object is read alone, and
 	// what shares its granules has to be read and checked with it.
 	PackedGranuleLog2 = 13
-	// MinGranuleLog2 and MaxGranuleLog2 bound what a chunk-server accepts.
+	// MinGranuleLog2 is the smallest granule that a chunk-server accepts: a page of a file.
 	MinGranuleLog2 = 12
+	// MaxGranuleLog2 is the largest one.
 	MaxGranuleLog2 = 16
 )
 

@@ -16,11 +16,11 @@ import (
 	"github.com/drystone-store/drystone/services/datapath/erasure"
 )
 
-func newCode(t testing.TB, k, m int) *erasure.Code {
-	t.Helper()
+func newCode(tb testing.TB, k, m int) *erasure.Code {
+	tb.Helper()
 	code, err := erasure.NewCode(erasure.Scheme{K: k, M: m})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return code
 }

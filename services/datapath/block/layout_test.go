@@ -31,11 +31,15 @@ func TestPack(t *testing.T) {
 		"as many as columns":      {2, []block.Item{{10, 200 * kib}, {10, 200 * kib}}, 200*kib + 10, []block.Slot{slot(0, 0, 200*kib), slot(1, 0, 200*kib)}},
 		"one column, never split": {1, []block.Item{{10, 200 * kib}, {10, 5}}, 200*kib + 25, []block.Slot{slot(0, 0, 200*kib), slot(0, 200*kib+10, 5)}},
 		"longest first": {
-			2, []block.Item{{10, 100}, {10, 300}, {10, 200}}, 320,
+			2,
+			[]block.Item{{10, 100}, {10, 300}, {10, 200}},
+			320,
 			[]block.Slot{slot(1, 210, 100), slot(0, 0, 300), slot(1, 0, 200)},
 		},
 		"a split goes above the whole ones": {
-			2, []block.Item{{10, 90}, {10, 100 * kib}}, 50*kib + 110,
+			2,
+			[]block.Item{{10, 90}, {10, 100 * kib}},
+			50*kib + 110,
 			[]block.Slot{slot(0, 50*kib+10, 90), slot(0, 0, 50*kib)},
 		},
 	}
@@ -180,12 +184,14 @@ func TestStreamSpans(t *testing.T) {
 	}{
 		"fragment at a boundary": {
 			func() (block.Span, bool) { return block.StartFragment(5, 2*size, 300) },
-			block.Span{Row: 2 * size, Rows: size, Header: 300, Run: size - 300, Length: 5 * (size - 300)}, true,
+			block.Span{Row: 2 * size, Rows: size, Header: 300, Run: size - 300, Length: 5 * (size - 300)},
+			true,
 			&typesv1.Extent{Volume: 9, Offset: 10*size + 300, Length: 5 * (size - 300), Run: size - 300},
 		},
 		"fragment in the middle": {
 			func() (block.Span, bool) { return block.StartFragment(5, size+1000, 300) },
-			block.Span{Row: size + 1000, Rows: size - 1000, Header: 300, Run: size - 1300, Length: 5 * (size - 1300)}, true,
+			block.Span{Row: size + 1000, Rows: size - 1000, Header: 300, Run: size - 1300, Length: 5 * (size - 1300)},
+			true,
 			&typesv1.Extent{Volume: 9, Offset: 5*size + 1300, Length: 5 * (size - 1300), Run: size - 1300},
 		},
 		"fragment with one row left":  {func() (block.Span, bool) { return block.StartFragment(5, size-301, 300) }, block.Span{Row: size - 301, Rows: 301, Header: 300, Run: 1, Length: 5}, true, &typesv1.Extent{Volume: 9, Offset: size - 1, Length: 5, Run: 1}},

@@ -29,15 +29,15 @@ func random(s erasure.Scheme, size int, seed uint64) [][]byte {
 	return columns
 }
 
-func encoded(t testing.TB, s erasure.Scheme, size int, seed uint64) (*erasure.Code, [][]byte) {
-	t.Helper()
+func encoded(tb testing.TB, s erasure.Scheme, size int, seed uint64) (*erasure.Code, [][]byte) {
+	tb.Helper()
 	code, err := erasure.NewCode(s)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	columns := random(s, size, seed)
 	if err := code.Encode(columns); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return code, columns
 }

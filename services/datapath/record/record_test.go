@@ -45,11 +45,11 @@ func full() *typesv1.RecordHeader {
 	}
 }
 
-func frame(t testing.TB, h *typesv1.RecordHeader, payload uint64, run uint32) []byte {
-	t.Helper()
+func frame(tb testing.TB, h *typesv1.RecordHeader, payload uint64, run uint32) []byte {
+	tb.Helper()
 	b, err := record.Append(nil, h, payload, run)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -104,8 +105,9 @@ type fataler interface {
 }
 
 // imitation is a payload that is full of valid records.
-func imitation(t testing.TB, size int) []byte {
-	one := frame(t, object("imitated", 0), 10, 10)
+func imitation(tb testing.TB, size int) []byte {
+	tb.Helper()
+	one := frame(tb, object("imitated", 0), 10, 10)
 	return bytes.Repeat(one, size/len(one)+1)[:size]
 }
 
@@ -121,7 +123,7 @@ func TestScanFindsWhatWasPacked(t *testing.T) {
 		var payloads [][]byte
 		want := map[string][]byte{}
 		for i := range rapid.IntRange(1, 20).Draw(t, "records") {
-			h := object(fmt.Sprint(i), rapid.SampledFrom([]int{0, 10, 5000}).Draw(t, "padding"))
+			h := object(strconv.Itoa(i), rapid.SampledFrom([]int{0, 10, 5000}).Draw(t, "padding"))
 			size := rapid.SampledFrom([]int{0, 1, 100, 5000, 64 << 10, 64<<10 + 1, 256 << 10}).Draw(t, "size")
 			payload := imitated[rapid.IntRange(0, 100).Draw(t, "phase"):][:size]
 			if gauge.Add(block.Item{Header: record.Size(h), Payload: size}) {
@@ -182,7 +184,7 @@ func TestScanPastDamage(t *testing.T) {
 	var headers []*typesv1.RecordHeader
 	var payloads [][]byte
 	for i := range 6 {
-		headers = append(headers, object(fmt.Sprint(i), 0))
+		headers = append(headers, object(strconv.Itoa(i), 0))
 		payloads = append(payloads, bytes.Repeat([]byte{'p'}, 1000-i))
 	}
 	c := pack(t, 2, 4096, headers, payloads) // column 0: 0 3 4, column 1: 1 2 5
@@ -329,7 +331,7 @@ func BenchmarkScan(b *testing.B) {
 	source := rand.New(rand.NewPCG(1, 2))
 	for i := range 200 {
 		headers = append(headers, proto.CloneOf(full()))
-		headers[i].Key = fmt.Sprint(i)
+		headers[i].Key = strconv.Itoa(i)
 		payloads = append(payloads, make([]byte, source.IntN(8000)))
 	}
 	c := pack(b, 5, 0, headers, payloads)
