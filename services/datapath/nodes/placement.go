@@ -1,0 +1,135 @@
+// Package nodes is what a reader or writer of volumes knows of the cluster: which nodes and disks there are (Topology),
+// which volume lies where (Map), and how to ask placement (Placement).
+//
+// Constraints:
+//
+//  1. Placement being down takes nothing away: the last topology and all cached map entries stay in use.
+//  2. A call that is not idempotent is sent once; everything else goes to each replica in turn.
+//  3. A Refresh never joins a request that was sent before it.
+package nodes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	placementv1 "github.com/drystone-store/drystone/proto/gen/drystone/placement/v1"
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/kit/fault"
+	"github.com/drystone-store/drystone/services/kit/rpc"
+)
+
+const (
+	// attemptTimeout bounds a call to one replica, so that a replica which answers nothing costs a write that needs
+	// a new volume a part of its 5 s only. An etcd election, which placement sits out, takes about 1.2 s.
+	attemptTimeout = 2 * time.Second
+
+	// placementInFlight bounds the calls of this process to one replica; beyond it callers wait their turn.
+	placementInFlight = 64
+)
+
+// Placement calls placement's replicas: the one that answered last, and the others in turn when it does not. It is a
+// connection for generated clients and safe for concurrent use.
+type Placement struct {
+	conns []rpc.Conn
+	// preferred counts up with each replica that failed; modulo their number it is the next to ask.
+	preferred atomic.Uint64
+}
+
+// DialPlacement opens connections to the replicas at targets ("host:port", "inproc:placement", …), lazily: it does not
+// block. Errors: no targets, a malformed one.
+func DialPlacement(dialer *rpc.Dialer, targets []string) (*Placement, error) {
+	if len(targets) == 0 {
+		return nil, errors.New("no placement targets")
+	}
+	p := &Placement{conns: make([]rpc.Conn, 0, len(targets))}
+	for _, target := range targets {
+		conn, err := dialer.Dial(target, rpc.ConnOptions{
+			Peer: "placement", MaxInFlight: placementInFlight, Timeout: attemptTimeout,
+		})
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("dialing placement at %s: %w", target, err), p.Close())
+		}
+		p.conns = append(p.conns, conn)
+	}
+	return p, nil
+}
+
+// Client is the generated client over all replicas.
+func (p *Placement) Client() placementv1.PlacementServiceClient {
+	return placementv1.NewPlacementServiceClient(p)
+}
+
+// Invoke makes a unary call. When a replica cannot be reached an idempotent call goes on to the next one, each replica
+// once; another call returns the error, and the caller's own next try goes to the next replica.
+func (p *Placement) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	start := p.preferred.Load()
+	var err error
+	for i := range uint64(len(p.conns)) {
+		err = p.attempt(ctx, start+i, method, args, reply, opts)
+		if err == nil || !unreachable(ctx, err) {
+			return err
+		}
+		p.preferred.CompareAndSwap(start+i, start+i+1)
+		if !idempotent(method) {
+			return err
+		}
+	}
+	return err
+}
+
+func (p *Placement) attempt(ctx context.Context, n uint64, method string, args, reply any, opts []grpc.CallOption) error {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	if err := p.conns[n%uint64(len(p.conns))].Invoke(ctx, method, args, reply, opts...); err != nil {
+		return fmt.Errorf("calling placement: %w", err)
+	}
+	return nil
+}
+
+// NewStream opens a stream to the preferred replica. It has no deadline of its own.
+func (p *Placement) NewStream(
+	ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	n := p.preferred.Load()
+	stream, err := p.conns[n%uint64(len(p.conns))].NewStream(ctx, desc, method, opts...)
+	if err != nil {
+		p.preferred.CompareAndSwap(n, n+1)
+		return nil, fmt.Errorf("streaming from placement: %w", err)
+	}
+	return stream, nil
+}
+
+// Close closes the connections; calls on their way fail.
+func (p *Placement) Close() error {
+	var errs []error
+	for _, conn := range p.conns {
+		errs = append(errs, conn.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// idempotent says what may be sent to a second replica when the first one did not answer.
+func idempotent(method string) bool {
+	return method != placementv1.PlacementService_StartTerm_FullMethodName &&
+		method != placementv1.PlacementService_OpenVolume_FullMethodName
+}
+
+// unreachable says that the replica gave no answer: another one may. UNAVAILABLE with a reason of the domain, for
+// example NOT_ENOUGH_DISKS, is an answer.
+func unreachable(ctx context.Context, err error) bool {
+	switch fault.Code(err) {
+	case codes.Unavailable:
+		return fault.Is(err, typesv1.Reason_REASON_UNSPECIFIED, typesv1.Reason_REASON_UNAVAILABLE,
+			typesv1.Reason_REASON_BREAKER_OPEN, typesv1.Reason_REASON_SHUTTING_DOWN)
+	case codes.DeadlineExceeded:
+		return ctx.Err() == nil
+	default:
+		return false
+	}
+}
