@@ -1,0 +1,116 @@
+// Package etcdtest runs etcd inside a test: real members on loopback, with their data in the test's folder.
+package etcdtest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+)
+
+// startTimeout bounds how long members may take to elect a leader.
+const startTimeout = 30 * time.Second
+
+// Cluster is some members of one etcd.
+type Cluster struct {
+	members []*embed.Etcd
+}
+
+// Start runs n members until the test ends.
+func Start(tb testing.TB, n int) *Cluster {
+	tb.Helper()
+	configs := make([]*embed.Config, n)
+	initial := ""
+	for i := range configs {
+		configs[i] = config(tb, i)
+		initial += fmt.Sprintf(",m%d=%s", i, configs[i].AdvertisePeerUrls[0].String())
+	}
+	c := &Cluster{}
+	tb.Cleanup(func() {
+		for _, m := range c.members {
+			m.Close()
+		}
+	})
+	for _, cfg := range configs {
+		cfg.InitialCluster = initial[1:]
+		m, err := embed.StartEtcd(cfg)
+		if err != nil {
+			tb.Fatalf("start etcd: %v", err)
+		}
+		c.members = append(c.members, m)
+	}
+	for _, m := range c.members {
+		select {
+		case <-m.Server.ReadyNotify():
+		case <-time.After(startTimeout):
+			tb.Fatal("etcd elects no leader")
+		}
+	}
+	return c
+}
+
+func config(tb testing.TB, i int) *embed.Config {
+	tb.Helper()
+	cfg := embed.NewConfig()
+	cfg.Name = fmt.Sprintf("m%d", i)
+	cfg.Dir = tb.TempDir()
+	client, peer := freeURL(tb), freeURL(tb)
+	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = client, client
+	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = peer, peer
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
+	cfg.TickMs, cfg.ElectionMs = 50, 500
+	cfg.SnapshotCount, cfg.SnapshotCatchUpEntries = 1000, 500
+	cfg.QuotaBackendBytes = 2 << 30
+	return cfg
+}
+
+func freeURL(tb testing.TB) []url.URL {
+	tb.Helper()
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatalf("find a free port: %v", err)
+	}
+	defer l.Close()
+	return []url.URL{{Scheme: "http", Host: l.Addr().String()}}
+}
+
+// Client returns a client of the i-th member alone; it ends with the test.
+func (c *Cluster) Client(tb testing.TB, i int) *clientv3.Client {
+	tb.Helper()
+	cl, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{c.members[i].Config().ListenClientUrls[0].String()},
+		Logger:    zap.NewNop(),
+	})
+	if err != nil {
+		tb.Fatalf("etcd client: %v", err)
+	}
+	tb.Cleanup(func() { cl.Close() })
+	return cl
+}
+
+// MoveLeader gives the leader's office to the next member, if there is a leader just now.
+func (c *Cluster) MoveLeader(ctx context.Context) error {
+	for i, m := range c.members {
+		if uint64(m.Server.MemberID()) == m.Server.Lead() {
+			next := c.members[(i+1)%len(c.members)]
+			return m.Server.MoveLeader(ctx, m.Server.Lead(), uint64(next.Server.MemberID()))
+		}
+	}
+	return nil
+}
+
+// VerifyTestMain is goleak.VerifyTestMain for packages whose tests run members: closed members leave the server side of
+// their peers' HTTP connections behind. The metadata service itself serves no HTTP, so nothing of ours hides there.
+func VerifyTestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("net/http.(*conn).serve"),
+		goleak.IgnoreAnyFunction("net/http.(*connReader).backgroundRead"),
+	)
+}
