@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"io"
 	"log/slog"
+	"math/rand/v2"
+	"strconv"
 	"sync/atomic"
 
 	"go.opentelemetry.io/otel/trace"
@@ -19,43 +21,74 @@ const hashBytes = 8
 // Scope is what all log lines of one request share. The server's interceptor makes it; what a handler learns later (the
 // tenant) is set in place, so that the interceptor's own line has it too.
 type Scope struct {
-	correlation string
-	tenant      atomic.Pointer[string]
+	// text or, when it is empty, number is the correlation id: most requests never need it written out.
+	text   string
+	number uint64
+	tenant atomic.Pointer[string]
 }
 
-type scopeKey struct{}
+// ScopeKey is the context key of a *Scope, for contexts that hold one themselves; others use WithScope.
+type ScopeKey struct{}
 
-// NewScope starts a scope.
-func NewScope(correlation string) *Scope { return &Scope{correlation: correlation} }
-
-// WithScope puts the scope of a request in its context.
-func WithScope(ctx context.Context, s *Scope) context.Context {
-	return context.WithValue(ctx, scopeKey{}, s)
+// Init gives the scope a correlation id: the caller's, or a new one when that is empty. The new one is unique among the
+// requests that a log is searched for; it is no secret.
+func (s *Scope) Init(correlation string) {
+	s.text = correlation
+	if correlation == "" {
+		s.number = mint()
+	}
 }
 
-// WithCorrelation starts a scope with this id: for background work that wants its lines to be found together.
+// NewCorrelation is a new correlation id.
+func NewCorrelation() string { return format(mint()) }
+
+func mint() uint64 { return rand.Uint64() } //nolint:gosec // no secret, see Init
+
+func format(id uint64) string {
+	const hexBase = 16
+	return strconv.FormatUint(id, hexBase)
+}
+
+// Correlation is the id.
+func (s *Scope) Correlation() string {
+	if s.text != "" {
+		return s.text
+	}
+	return format(s.number)
+}
+
+// scope finds the scope of a request, nil outside one.
+func scope(ctx context.Context) *Scope {
+	s, _ := ctx.Value(ScopeKey{}).(*Scope)
+	return s
+}
+
+// WithCorrelation starts a scope with this id, or a new one when it is empty: for background work whose lines shall be
+// found together.
 func WithCorrelation(ctx context.Context, id string) context.Context {
-	return WithScope(ctx, NewScope(id))
+	s := new(Scope)
+	s.Init(id)
+	return context.WithValue(ctx, ScopeKey{}, s)
 }
 
 // Correlation is the id that this request's lines carry in every service, empty outside a request.
 func Correlation(ctx context.Context) string {
-	if s, ok := ctx.Value(scopeKey{}).(*Scope); ok {
-		return s.correlation
+	if s := scope(ctx); s != nil {
+		return s.Correlation()
 	}
 	return ""
 }
 
 // SetTenant adds the tenant to all lines of the request from now on. Without a scope it does nothing.
 func SetTenant(ctx context.Context, tenant string) {
-	if s, ok := ctx.Value(scopeKey{}).(*Scope); ok {
+	if s := scope(ctx); s != nil {
 		s.tenant.Store(&tenant)
 	}
 }
 
 // Tenant is what SetTenant set, empty before.
 func Tenant(ctx context.Context) string {
-	if s, ok := ctx.Value(scopeKey{}).(*Scope); ok {
+	if s := scope(ctx); s != nil {
 		if t := s.tenant.Load(); t != nil {
 			return *t
 		}
@@ -95,8 +128,8 @@ func (h handler) Enabled(ctx context.Context, level slog.Level) bool {
 }
 
 func (h handler) Handle(ctx context.Context, r slog.Record) error {
-	if s, ok := ctx.Value(scopeKey{}).(*Scope); ok {
-		r.AddAttrs(slog.String("correlationId", s.correlation))
+	if s := scope(ctx); s != nil {
+		r.AddAttrs(slog.String("correlationId", s.Correlation()))
 		if t := s.tenant.Load(); t != nil {
 			r.AddAttrs(slog.String("tenantId", *t))
 		}

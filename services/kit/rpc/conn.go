@@ -118,7 +118,7 @@ func (c *conn) send(ctx context.Context, m *clientMethod, req, resp any, opts []
 func (c *conn) outgoing(ctx context.Context) context.Context {
 	id := log.Correlation(ctx)
 	if id == "" {
-		id = mintCorrelation()
+		id = log.NewCorrelation()
 	}
 	if parent := injectTrace(ctx); parent != "" {
 		return metadata.AppendToOutgoingContext(ctx, correlationHeader, id, callerHeader, c.dialer.caller, traceHeader, parent)

@@ -164,7 +164,9 @@ func TestBreakerJudgesDeadlinesFairly(t *testing.T) {
 
 func TestClassesHaveTheirOwnBreakers(t *testing.T) {
 	svc := &service{
-		unary: func(context.Context, *testpb.SimpleRequest) (*testpb.SimpleResponse, error) { return nil, unavailable() },
+		unary: func(context.Context, *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
+			return nil, unavailable()
+		},
 		upload: func(st uploadStream) error {
 			return st.SendAndClose(&testpb.StreamingInputCallResponse{})
 		},

@@ -2,8 +2,6 @@ package rpc
 
 import (
 	"context"
-	"math/rand/v2"
-	"strconv"
 
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -20,12 +18,6 @@ const (
 	// correlationMax bounds an id that came from outside.
 	correlationMax = 64
 )
-
-// mintCorrelation makes an id that is unique among the requests that a log is searched for; it is no secret.
-func mintCorrelation() string {
-	const hexBase = 16
-	return strconv.FormatUint(rand.Uint64(), hexBase) //nolint:gosec // see above
-}
 
 func first(md metadata.MD, key string) string {
 	if v := md[key]; len(v) > 0 && len(v[0]) <= correlationMax {

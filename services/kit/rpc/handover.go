@@ -35,6 +35,9 @@ func convert(dst, src any) error {
 	if !ok || !ok2 {
 		return fmt.Errorf("hand over a %T as a %T: not messages", src, dst)
 	}
+	if a, b := from.ProtoReflect().Descriptor().FullName(), to.ProtoReflect().Descriptor().FullName(); a != b {
+		return fmt.Errorf("hand over a %s as a %s: not the same message", a, b)
+	}
 	b, err := proto.Marshal(from)
 	if err != nil {
 		return fmt.Errorf("hand over a %T: %w", src, err)

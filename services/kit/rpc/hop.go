@@ -3,6 +3,9 @@ package rpc
 import (
 	"context"
 	"sync"
+
+	"github.com/drystone-store/drystone/services/kit/log"
+	"google.golang.org/grpc/metadata"
 )
 
 // The values of this file are meant for one hop: from a caller to the handler it calls in this process.
@@ -45,19 +48,26 @@ func Draining(ctx context.Context) <-chan struct{} {
 	return nil
 }
 
-// hop is the context of a handler.
+// hop is the context of a handler: what it knows of its call, in one piece.
 type hop struct {
 	context.Context
 	server *Server
-	lent   []byte
+	scope  log.Scope
 	caller string
+
+	// Of in-process calls only: the buffer lent, the metadata sent, and what the handler answers beside messages.
+	lent     []byte
+	metadata metadata.MD
+	meta     transportStream
 }
 
-// Value hides what the caller meant for its own next hop.
+// Value answers for what the hop holds and hides what the caller meant for its own next hop.
 func (h *hop) Value(key any) any {
 	switch key.(type) {
 	case hopKey:
 		return h
+	case log.ScopeKey:
+		return &h.scope
 	case lentKey, trackKey:
 		return nil
 	}

@@ -44,40 +44,39 @@ func (c *inProcess) Invoke(ctx context.Context, full string, req, resp any, opts
 	if err := ctx.Err(); err != nil {
 		return status.FromContextError(err).Err()
 	}
-	t := &transportStream{method: full}
-	err := c.invoke(ctx, m, t, req, resp)
-	t.options(opts, c.peer, err)
+	h := c.hop(ctx, full)
+	err := c.invoke(h, m, req, resp)
+	h.meta.options(opts, c.peer, err)
 	return err
 }
 
-func (c *inProcess) invoke(ctx context.Context, m *method, t *transportStream, req, resp any) error {
+func (c *inProcess) invoke(h *hop, m *method, req, resp any) error {
 	s := c.server
 	if err := s.drain.enter(s.name); err != nil {
 		return wire(err)
 	}
 	defer s.drain.leave()
-	lent, _ := ctx.Value(lentKey{}).([]byte)
-	h := &hop{Context: c.serverContext(ctx, t), server: s, lent: lent, caller: c.caller}
 	decode := func(dst any) error { return handover(dst, req) }
 	out, err := m.unary(m.impl, h, decode, s.unary)
 	if err != nil {
 		return wire(err)
 	}
-	if err := handover(resp, out); err != nil {
-		return status.Error(codes.Internal, err.Error())
-	}
-	return nil
+	return broken(handover(resp, out))
 }
 
-// serverContext replaces what gRPC keeps in the context: outgoing metadata becomes incoming.
-func (c *inProcess) serverContext(ctx context.Context, t grpc.ServerTransportStream) context.Context {
-	md, any := metadata.FromOutgoingContext(ctx)
-	if any {
+// hop makes the handler's context. What gRPC keeps in it is replaced: outgoing metadata becomes incoming.
+func (c *inProcess) hop(ctx context.Context, full string) *hop {
+	h := &hop{server: c.server, caller: c.caller, meta: transportStream{method: full}}
+	h.lent, _ = ctx.Value(lentKey{}).([]byte)
+	md, sent := metadata.FromOutgoingContext(ctx)
+	h.metadata = md
+	if sent {
 		ctx = metadata.NewOutgoingContext(ctx, nil)
 	}
 	ctx = metadata.NewIncomingContext(ctx, md)
 	ctx = peer.NewContext(ctx, c.peer)
-	return grpc.NewContextWithServerTransportStream(ctx, t)
+	h.Context = grpc.NewContextWithServerTransportStream(ctx, &h.meta)
+	return h
 }
 
 // wire makes a handler's error what a network client would get.

@@ -66,25 +66,23 @@ type serverStream struct {
 
 func (s *serverStream) Context() context.Context { return s.ctx }
 
-// enter makes the handler's context: correlation id, span, log scope.
+// enter makes the handler's context: correlation id, caller, span.
 func (s *Server) enter(ctx context.Context, m *method) (context.Context, call) {
-	md, _ := metadata.FromIncomingContext(ctx)
 	c := call{server: s, method: m, begin: clock.Now()}
-	h, inProcess := ctx.(*hop)
-	if !inProcess {
+	h, ok := ctx.(*hop)
+	if ok {
+		id := first(h.metadata, correlationHeader)
+		if id == "" {
+			id = log.Correlation(h.Context)
+		}
+		h.scope.Init(id)
+	} else {
+		md, _ := metadata.FromIncomingContext(ctx)
 		h = &hop{Context: extractTrace(ctx, md), server: s, caller: first(md, callerHeader)}
-		ctx = h
+		h.scope.Init(first(md, correlationHeader))
 	}
 	c.hop = h
-	id := first(md, correlationHeader)
-	if id == "" && inProcess {
-		id = log.Correlation(ctx)
-	}
-	if id == "" {
-		id = mintCorrelation()
-	}
-	ctx = log.WithScope(ctx, log.NewScope(id))
-	ctx, c.span = s.tracer.Start(ctx, m.full[1:], m.spanOptions...)
+	ctx, c.span = s.tracer.Start(h, m.full[1:], m.spanOptions...)
 	return ctx, c
 }
 

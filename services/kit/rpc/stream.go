@@ -22,11 +22,10 @@ type stream struct {
 	method *method
 	desc   *grpc.StreamDesc
 	opts   []grpc.CallOption
-	meta   transportStream
 
 	ctx    context.Context //nolint:containedctx // a stream's context is part of gRPC's interface
 	cancel context.CancelCauseFunc
-	server context.Context //nolint:containedctx // likewise, the handler's
+	server *hop // the handler's
 
 	requests, responses *pipe
 	// reply holds the only response of a method that does not stream them: its handler must not wait for a client
@@ -68,14 +67,13 @@ func (c *inProcess) NewStream(ctx context.Context, desc *grpc.StreamDesc, full s
 }
 
 func (c *inProcess) newStream(ctx context.Context, desc *grpc.StreamDesc, m *method, opts []grpc.CallOption) *stream {
-	lent, _ := ctx.Value(lentKey{}).([]byte)
 	st := &stream{
-		conn: c, method: m, desc: desc, opts: opts, meta: transportStream{method: m.full},
+		conn: c, method: m, desc: desc, opts: opts,
 		requests: newPipe(), responses: newPipe(), reply: make(chan any, 1),
 		header: make(chan struct{}), done: make(chan struct{}),
 	}
 	st.ctx, st.cancel = context.WithCancelCause(ctx)
-	st.server = &hop{Context: c.serverContext(st.ctx, &st.meta), server: c.server, lent: lent, caller: c.caller}
+	st.server = c.hop(st.ctx, m.full)
 	return st
 }
 

@@ -30,15 +30,15 @@ func (s *clientStream) Header() (metadata.MD, error) {
 	case <-s.header:
 	case <-s.done:
 		if !isClosed(s.header) && !errors.Is(s.err, io.EOF) {
-			return s.meta.headers(), s.err
+			return s.server.meta.headers(), s.err
 		}
 	}
-	return s.meta.headers(), nil
+	return s.server.meta.headers(), nil
 }
 
 func (s *clientStream) Trailer() metadata.MD {
 	<-s.done
-	return s.meta.trailers()
+	return s.server.meta.trailers()
 }
 
 // SendMsg returns when the handler holds the message, the first of a client stream when it is accepted as well.
@@ -145,9 +145,9 @@ func (s *clientStream) finish() {
 	for _, o := range s.opts {
 		switch o := o.(type) {
 		case grpc.HeaderCallOption:
-			*o.HeaderAddr = s.meta.headers()
+			*o.HeaderAddr = s.server.meta.headers()
 		case grpc.TrailerCallOption:
-			*o.TrailerAddr = s.meta.trailers()
+			*o.TrailerAddr = s.server.meta.trailers()
 		case grpc.PeerCallOption:
 			*o.PeerAddr = *s.conn.peer
 		}

@@ -15,22 +15,22 @@ type handlerStream struct{ *stream }
 
 func (s handlerStream) Context() context.Context { return s.server }
 
-func (s handlerStream) SetHeader(md metadata.MD) error { return s.meta.SetHeader(md) }
+func (s handlerStream) SetHeader(md metadata.MD) error { return s.server.meta.SetHeader(md) }
 
 func (s handlerStream) SendHeader(md metadata.MD) error {
-	if err := s.meta.SendHeader(md); err != nil {
+	if err := s.server.meta.SendHeader(md); err != nil {
 		return err
 	}
 	s.sendHeader()
 	return nil
 }
 
-func (s handlerStream) SetTrailer(md metadata.MD) { s.meta.setTrailer(md) }
+func (s handlerStream) SetTrailer(md metadata.MD) { s.server.meta.setTrailer(md) }
 
 // SendMsg returns when the client holds the message; the response of a call that has one is kept for it instead.
 func (s handlerStream) SendMsg(m any) error {
 	if !isClosed(s.header) {
-		s.meta.seal()
+		s.server.meta.seal()
 		s.sendHeader()
 	}
 	if !s.method.stream.ServerStreams {
