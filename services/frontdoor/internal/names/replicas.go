@@ -1,0 +1,169 @@
+// Package names is the front-door's client of the metadata service: it finds a replica that answers, remembers bucket
+// rows for moments, and gathers commits that come together into few requests.
+//
+// Constraints:
+//
+//  1. Every call of MetadataService is idempotent (writes by their write id), so each may go to another replica when
+//     one does not answer.
+//  2. A commit that got no answer may have been applied: it ends as OUTCOME_UNKNOWN, never as a success and never as
+//     a failure that says that nothing happened.
+//  3. Only what exists is cached, and commits name the bucket's id: an old row can cost a retry, not correctness.
+package names
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	metadatav1 "github.com/drystone-store/drystone/proto/gen/drystone/metadata/v1"
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/kit/fault"
+	"github.com/drystone-store/drystone/services/kit/rpc"
+)
+
+const (
+	// attemptTimeout bounds a call to one replica. An etcd election, which metadata sits out, takes about 1.2 s.
+	attemptTimeout = 3 * time.Second
+	// callTimeout bounds a read or a bucket operation over all its attempts.
+	callTimeout = 8 * time.Second
+	// roundPause separates rounds over all replicas: a restart of one takes seconds, a reconnect tens of milliseconds.
+	roundPause = 50 * time.Millisecond
+	// pauseMax bounds the pause, which doubles from round to round.
+	pauseMax = time.Second
+	// inFlight bounds the calls of this process to one replica: as many as it serves at a time.
+	inFlight = 1024
+)
+
+// Replicas is a connection over all replicas of the metadata service: calls go to the one that answered last, and to
+// the others in turn when it does not. It is safe for concurrent use.
+type Replicas struct {
+	conns []rpc.Conn
+	// preferred counts up with each replica that failed; modulo their number it is the next to ask.
+	preferred atomic.Uint64
+}
+
+// Dial opens connections to the replicas at targets ("host:port", "inproc:metadata", …), lazily: it does not block.
+// Errors: no targets, a malformed one.
+func Dial(dialer *rpc.Dialer, targets []string) (*Replicas, error) {
+	if len(targets) == 0 {
+		return nil, errors.New("no metadata targets")
+	}
+	r := &Replicas{conns: make([]rpc.Conn, 0, len(targets))}
+	for _, target := range targets {
+		conn, err := dialer.Dial(target, rpc.ConnOptions{Peer: "metadata", MaxInFlight: inFlight, Timeout: attemptTimeout})
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("dialing metadata at %s: %w", target, err), r.Close())
+		}
+		r.conns = append(r.conns, conn)
+	}
+	// Front-doors spread over the replicas.
+	r.preferred.Store(rand.Uint64N(uint64(len(targets))))
+	return r, nil
+}
+
+// Client is the generated client over all replicas.
+func (r *Replicas) Client() metadatav1.MetadataServiceClient {
+	return metadatav1.NewMetadataServiceClient(r)
+}
+
+// Invoke makes a unary call. While replicas cannot be reached it asks one after the other, round by round, until ctx
+// ends. The error is the last attempt's, as an *unanswered if any attempt may have been served without our knowing.
+func (r *Replicas) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	pause := roundPause
+	var doubt bool
+	for {
+		var err error
+		for range r.conns {
+			n := r.preferred.Load()
+			if err = r.attempt(ctx, n, method, args, reply, opts); err == nil {
+				return nil
+			}
+			if isAnswer(err) {
+				return doubted(err, doubt)
+			}
+			doubt = doubt || !refused(err)
+			if ctx.Err() != nil {
+				return doubted(err, doubt)
+			}
+			r.preferred.CompareAndSwap(n, n+1)
+		}
+		if !sleep(ctx, pause) {
+			return doubted(err, doubt)
+		}
+		pause = min(2*pause, pauseMax)
+	}
+}
+
+// unanswered is an error after which it is not known whether a replica served the call.
+type unanswered struct{ error }
+
+// Unwrap returns the last attempt's error.
+func (u *unanswered) Unwrap() error { return u.error }
+
+func doubted(err error, doubt bool) error {
+	if doubt {
+		return &unanswered{err}
+	}
+	return err
+}
+
+// sleep waits for a random time around d, so that callers of a replica that died do not come back together. It says
+// whether ctx lived through it.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d/2 + rand.N(d))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+func (r *Replicas) attempt(ctx context.Context, n uint64, method string, args, reply any, opts []grpc.CallOption) error {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	if err := r.conns[n%uint64(len(r.conns))].Invoke(ctx, method, args, reply, opts...); err != nil {
+		return fmt.Errorf("calling metadata: %w", err)
+	}
+	return nil
+}
+
+// NewStream is part of grpc.ClientConnInterface; the metadata service has no streams.
+func (r *Replicas) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+	return nil, fault.New(codes.Unimplemented, typesv1.Reason_REASON_METHOD_NOT_ALLOWED, "metadata has no streams")
+}
+
+// Close closes the connections; calls on their way fail.
+func (r *Replicas) Close() error {
+	errs := make([]error, 0, len(r.conns))
+	for _, conn := range r.conns {
+		errs = append(errs, conn.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// isAnswer says that a replica dealt with the call, so that no other one needs to be asked. UNAVAILABLE with a reason
+// of its own, for example OUTCOME_UNKNOWN, is an answer.
+func isAnswer(err error) bool {
+	switch fault.Code(err) {
+	case codes.Unavailable:
+		return !refused(err) && !fault.Is(err, typesv1.Reason_REASON_UNSPECIFIED, typesv1.Reason_REASON_UNAVAILABLE)
+	case codes.DeadlineExceeded, codes.Canceled:
+		return false
+	default:
+		return true
+	}
+}
+
+// refused says that a call was turned away before anything was done about it.
+func refused(err error) bool {
+	return fault.Is(err, typesv1.Reason_REASON_BREAKER_OPEN, typesv1.Reason_REASON_SHUTTING_DOWN,
+		typesv1.Reason_REASON_OVERLOADED)
+}

@@ -1,0 +1,69 @@
+package object
+
+import (
+	"context"
+	"fmt"
+
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/kit/fault"
+	"google.golang.org/grpc/codes"
+)
+
+// streamBuffers is what the transport holds of a stream, in bytes: two messages of 256 KiB over REST. Stripes have the
+// writer's own budget.
+const streamBuffers = 512 << 10
+
+// stream stores a large object stripe by stripe. head and rest are bytes that were read already; they are counted and
+// summed.
+func (u *upload) stream(ctx context.Context, head, rest []byte) (Object, error) {
+	if err := u.svc.gates.takeMemory(ctx, streamBuffers); err != nil {
+		return Object{}, err
+	}
+	defer u.svc.gates.memory.Release(streamBuffers)
+	st, err := u.svc.writer.Stream(ctx, u.scheme, u.header())
+	if err != nil {
+		return Object{}, fromVolumes(err)
+	}
+	defer st.Abort()
+	for _, p := range [][]byte{head, rest} {
+		if err := write(st, p); err != nil {
+			return Object{}, err
+		}
+	}
+	for {
+		p, err := u.next()
+		if err != nil {
+			return Object{}, err
+		}
+		if p == nil {
+			break
+		}
+		if err := write(st, p); err != nil {
+			return Object{}, err
+		}
+	}
+	if err := u.verify(); err != nil {
+		return Object{}, err
+	}
+	placed, err := st.Finish(ctx, u.sum.checksum())
+	if err != nil {
+		return Object{}, fromVolumes(err)
+	}
+	o, err := u.commit(ctx, placed)
+	if fault.Is(err, typesv1.Reason_REASON_WRITER_FENCED) {
+		// The bytes are gone through our hands: the client has to send them again.
+		return Object{}, fault.Wrap(err, codes.Unavailable, typesv1.Reason_REASON_UNAVAILABLE,
+			"the upload took longer than its volumes were kept open for it").WithRetryAfter(retryAfter)
+	}
+	return o, err
+}
+
+func write(st Stream, p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
+	if _, err := st.Write(p); err != nil {
+		return fmt.Errorf("write a stream: %w", fromVolumes(err))
+	}
+	return nil
+}

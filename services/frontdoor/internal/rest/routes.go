@@ -1,0 +1,75 @@
+package rest
+
+import (
+	"net/http"
+	"strings"
+)
+
+const (
+	pathBuckets = "/v1/buckets"
+	pathCluster = "/v1/cluster"
+	pathHealth  = "/healthz"
+	pathReady   = "/readyz"
+	pathOpenAPI = "/openapi.json"
+
+	opOther = "other"
+)
+
+// objectPath splits the path of an object, which is unescaped already: everything behind `/objects/` is the key.
+// ok is true for an empty key, too.
+func objectPath(path string) (bucket, key string, ok bool) {
+	rest, ok := strings.CutPrefix(path, pathBuckets+"/")
+	if !ok {
+		return "", "", false
+	}
+	bucket, rest, ok = strings.Cut(rest, "/")
+	if !ok {
+		return "", "", false
+	}
+	key, ok = strings.CutPrefix(rest, "objects/")
+	if !ok {
+		return "", "", false
+	}
+	return bucket, key, true
+}
+
+// methods are what a path answers to, by operation; nil for a path that is none of ours.
+func methods(path string) map[string]string {
+	switch path {
+	case pathHealth, pathReady, pathOpenAPI:
+		return map[string]string{http.MethodGet: opOther, http.MethodHead: opOther}
+	case pathCluster:
+		return map[string]string{http.MethodGet: "GetCluster"}
+	case pathBuckets:
+		return map[string]string{http.MethodGet: "ListBuckets"}
+	}
+	if _, key, ok := objectPath(path); ok && key != "" {
+		return map[string]string{
+			http.MethodGet: "GetObject", http.MethodHead: "StatObject",
+			http.MethodPut: "PutObject", http.MethodDelete: "DeleteObject",
+		}
+	}
+	rest, ok := strings.CutPrefix(path, pathBuckets+"/")
+	if !ok {
+		return nil
+	}
+	_, rest, deeper := strings.Cut(rest, "/")
+	switch {
+	case !deeper:
+		return map[string]string{
+			http.MethodGet: "GetBucket", http.MethodHead: "GetBucket",
+			http.MethodPut: "CreateBucket", http.MethodDelete: "DeleteBucket",
+		}
+	case rest == "objects" || rest == "objects/":
+		return map[string]string{http.MethodGet: "ListObjects"}
+	}
+	return nil
+}
+
+// operation names what a request asks for: a bounded set, for logs and metrics.
+func operation(method, path string) string {
+	if op := methods(path)[method]; op != "" {
+		return op
+	}
+	return opOther
+}
