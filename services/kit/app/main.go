@@ -25,7 +25,7 @@ import (
 // Exit codes of every service binary.
 const (
 	exitOK     = 0
-	exitFailed = 1
+	exitFailed = 1 // also after a second signal
 	exitUsage  = 2 // wrong flags or configuration: starting again will not help
 )
 
@@ -35,8 +35,15 @@ const (
 // Flags: --config FILE, --check-config, --print-config, --version. SIGTERM and SIGINT end ctx; a second one ends the
 // process at once. Exit codes: 0 done, 1 run failed, 2 wrong flags or configuration. Log lines go to standard error.
 func Main[C any](name string, run func(ctx context.Context, cfg C, env Env) error) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // from then on a signal does what it does by default
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() { // lives as long as the process
+		<-signals
+		cancel()
+		<-signals
+		os.Exit(exitFailed)
+	}()
 	p := process[C]{name: name, run: run, stdout: os.Stdout, stderr: os.Stderr}
 	os.Exit(p.main(ctx, os.Args[1:]))
 }

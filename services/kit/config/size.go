@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -54,14 +55,14 @@ func (s Size) String() string {
 	return strconv.FormatInt(int64(s), 10) + "B"
 }
 
-// UnmarshalYAML reads a size.
+// UnmarshalYAML reads a size. Its errors are of the type that the decoder collects instead of stopping.
 func (s *Size) UnmarshalYAML(node *yaml.Node) error {
-	if node.Kind != yaml.ScalarNode {
-		return fmt.Errorf("line %d: a size is a scalar", node.Line)
-	}
 	parsed, err := ParseSize(node.Value)
+	if node.Kind != yaml.ScalarNode {
+		err = errors.New("a size is a scalar")
+	}
 	if err != nil {
-		return fmt.Errorf("line %d: %w", node.Line, err)
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %v", node.Line, err)}}
 	}
 	*s = parsed
 	return nil
