@@ -47,3 +47,10 @@ func (s *Store) ChangeRegister(
 	})
 	return err
 }
+
+// Node finds a registered node. The message is shared with everyone: do not write to it.
+func (s *Store) Node(name string) (*placementv1.Node, bool) {
+	var n *placementv1.Node
+	s.mirror.read(func(m *model) { n = m.nodes[name] })
+	return n, n != nil
+}
