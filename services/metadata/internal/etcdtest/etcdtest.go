@@ -11,6 +11,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 )
@@ -95,6 +96,14 @@ func (c *Cluster) Client(tb testing.TB, i int) *clientv3.Client {
 	return cl
 }
 
+// InProcess returns a client of the i-th member that calls it without gRPC; it ends with the test.
+func (c *Cluster) InProcess(tb testing.TB, i int) *clientv3.Client {
+	tb.Helper()
+	cl := v3client.New(c.members[i].Server)
+	tb.Cleanup(func() { cl.Close() })
+	return cl
+}
+
 // MoveLeader gives the leader's office to the next member, if there is a leader just now.
 func (c *Cluster) MoveLeader(ctx context.Context) error {
 	for i, m := range c.members {
@@ -106,11 +115,13 @@ func (c *Cluster) MoveLeader(ctx context.Context) error {
 	return nil
 }
 
-// VerifyTestMain is goleak.VerifyTestMain for packages whose tests run members: closed members leave the server side of
-// their peers' HTTP connections behind. The metadata service itself serves no HTTP, so nothing of ours hides there.
+// VerifyTestMain is goleak.VerifyTestMain for packages whose tests run members: closed members leave their peers' HTTP
+// connections behind. The metadata service itself neither serves nor calls HTTP, so nothing of ours hides there.
 func VerifyTestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("net/http.(*conn).serve"),
 		goleak.IgnoreAnyFunction("net/http.(*connReader).backgroundRead"),
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
 	)
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/drystone-store/drystone/services/kit/fault"
 )
 
-// maxPlanChanges is how many rows one write may change: a bucket, its id, its tenant's listing, and one to spare. A
-// transaction inside a batch of maxBatchWrites may hold 27 comparisons (etcd's max-txn-ops of 128 counts both levels).
+// maxPlanChanges is how many rows one write may change, or guard: a bucket, its id, its tenant's listing, and one to
+// spare. See maxBatchWrites for what etcd would bear.
 const maxPlanChanges = 4
 
 // verdict is what a state means for a write.
@@ -38,7 +38,8 @@ type change struct {
 	version uint64
 	puts    []Put
 	drops   []string
-	compare []comparison
+	rows    []comparison // what it replaces
+	guards  []comparison // what else it rests on
 	epoch   int64
 	bytes   int
 }
@@ -75,25 +76,26 @@ func (s *state) decide(w *Write, since int64) decision {
 func (s *state) secure(w *Write, p Plan) change {
 	c := change{
 		puts: p.Puts, drops: p.Drops, epoch: s.epoch,
-		compare: make([]comparison, 0, len(p.Puts)+len(p.Drops)+len(p.Guards)),
+		rows:   make([]comparison, 0, len(p.Puts)+len(p.Drops)),
+		guards: make([]comparison, 0, len(p.Guards)),
 	}
 	for _, put := range p.Puts {
-		c.compare = append(c.compare, comparison{key: put.Key, mod: s.mod(put.Key)})
+		c.rows = append(c.rows, comparison{key: put.Key, mod: s.mod(put.Key)})
 		c.bytes += valueHeader + 2*len(put.Key) + len(put.Payload)
 		if put.Key == w.Key {
 			c.version = put.Version
 		}
 	}
 	for _, key := range p.Drops {
-		c.compare = append(c.compare, comparison{key: key, mod: s.mod(key)})
+		c.rows = append(c.rows, comparison{key: key, mod: s.mod(key)})
 		c.bytes += 2 * len(key)
 	}
 	for _, g := range p.Guards {
-		cmp := comparison{key: g.Key, mod: s.mod(g.Key), below: g.Below}
-		if cmp.mod == 0 {
-			cmp.below = nil // etcd never finds an absent value below anything
+		cmp := comparison{key: g.Key, mod: s.mod(g.Key)}
+		if g.Below != nil && cmp.mod != 0 { // etcd never finds an absent value below anything
+			cmp = comparison{key: g.Key, below: g.Below}
 		}
-		c.compare = append(c.compare, cmp)
+		c.guards = append(c.guards, cmp)
 		c.bytes += len(g.Key) + len(g.Below) + valueHeader
 	}
 	return c

@@ -90,11 +90,14 @@ func (s *submitter) answer(b *batch, resp *clientv3.TxnResponse) int64 {
 		return rev
 	}
 	rev := resp.Header.GetRevision()
-	for i, o := range b.ops {
-		if resp.Responses[i].GetResponseTxn().GetSucceeded() {
-			s.finish(o, outcome{result: Result{Revision: rev, Version: o.change.version}})
-		} else {
-			s.finish(o, outcome{step: stepAgain, rev: rev})
+	for i, g := range b.groups {
+		group := resp.Responses[i].GetResponseTxn()
+		for j, o := range g.ops {
+			if group.GetSucceeded() && group.GetResponses()[j].GetResponseTxn().GetSucceeded() {
+				s.finish(o, outcome{result: Result{Revision: rev, Version: o.change.version}})
+			} else {
+				s.finish(o, outcome{step: stepAgain, rev: rev})
+			}
 		}
 	}
 	return rev

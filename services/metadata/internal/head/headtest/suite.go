@@ -46,6 +46,12 @@ func Run(t *testing.T, mk Maker) {
 		{"more bytes than fit one transaction", manyBytes},
 		{"writes that share a second row", sharedRow},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.test(t, mk) })
+		t.Run(c.name, func(t *testing.T) {
+			c.test(t, func(t *testing.T, o head.Options) Fixture {
+				f := mk(t, o)
+				catchUp(t, f) // a replica remembers only what came after it was there
+				return f
+			})
+		})
 	}
 }
