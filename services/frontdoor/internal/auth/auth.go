@@ -6,12 +6,12 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
-	"os"
 	"strings"
 
 	"google.golang.org/grpc/codes"
 
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/kit/config"
 	"github.com/drystone-store/drystone/services/kit/fault"
 )
 
@@ -29,14 +29,14 @@ type Authenticator struct {
 	root [sha256.Size]byte
 }
 
-// Load reads the root token from a file; white space around it does not count. Errors: an unreadable file, a token of
-// under 16 bytes.
-func Load(path string) (*Authenticator, error) {
-	raw, err := os.ReadFile(path)
+// Load reads the root token from a file. Errors: an unreadable file, one that everybody may read, a token of under 16
+// bytes.
+func Load(file config.SecretFile) (*Authenticator, error) {
+	token, err := file.Read()
 	if err != nil {
-		return nil, fmt.Errorf("read the root token: %w", err)
+		return nil, fmt.Errorf("root token: %w", err)
 	}
-	return New(strings.TrimSpace(string(raw)))
+	return New(string(token))
 }
 
 // New makes an Authenticator of a token. Errors: a token of under 16 bytes.

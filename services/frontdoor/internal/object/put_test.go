@@ -1,0 +1,452 @@
+package object_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
+	metadatav1 "github.com/drystone-store/drystone/proto/gen/drystone/metadata/v1"
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/frontdoor/internal/auth"
+	"github.com/drystone-store/drystone/services/frontdoor/internal/inmemory"
+	"github.com/drystone-store/drystone/services/frontdoor/internal/object"
+	"github.com/drystone-store/drystone/services/kit/fault"
+)
+
+// names is the metadata service without a client: its bucket cache never expires, and commits go one by one.
+type names struct {
+	*inmemory.Names
+	cache map[string]*metadatav1.BucketRow
+	// before runs before each commit, and its error is the commit's.
+	before func(m *metadatav1.Mutation) error
+	asked  int
+}
+
+func (n *names) Bucket(ctx context.Context, name string, fresh bool) (*metadatav1.BucketRow, error) {
+	if row := n.cache[name]; row != nil && !fresh {
+		return row, nil
+	}
+	resp, err := n.GetBucket(ctx, &metadatav1.GetBucketRequest{Name: name})
+	if err != nil {
+		return nil, err
+	}
+	n.cache[name] = resp.GetBucket()
+	return resp.GetBucket(), nil
+}
+
+func (n *names) Version(ctx context.Context, bucket, key string, version uint64) (*metadatav1.GetVersionResponse, error) {
+	n.asked++
+	return n.GetVersion(ctx, &metadatav1.GetVersionRequest{Bucket: bucket, Key: key, Version: version})
+}
+
+func (n *names) List(ctx context.Context, req *metadatav1.ListVersionsRequest) (*metadatav1.ListVersionsResponse, error) {
+	return n.ListVersions(ctx, req)
+}
+
+func (n *names) Commit(ctx context.Context, m *metadatav1.Mutation) (uint64, error) {
+	if n.before != nil {
+		if err := n.before(m); err != nil {
+			return 0, err
+		}
+	}
+	resp, err := n.Names.Commit(ctx, &metadatav1.CommitRequest{Mutations: []*metadatav1.Mutation{m}})
+	if err != nil {
+		return 0, err
+	}
+	o := resp.GetOutcomes()[0]
+	return o.GetVersion(), fault.FromWire(o.GetCode(), o.GetReason(), o.GetMessage())
+}
+
+// body is an upload in memory; end is what comes behind its pieces.
+type body struct {
+	pieces  [][]byte
+	end     error
+	trailer []*typesv1.Checksum
+	asked   int
+}
+
+func (b *body) Next() ([]byte, error) {
+	b.asked++
+	if len(b.pieces) == 0 {
+		if b.end != nil {
+			return nil, b.end
+		}
+		return nil, io.EOF
+	}
+	p := b.pieces[0]
+	b.pieces = b.pieces[1:]
+	return p, nil
+}
+
+func (b *body) Trailer() []*typesv1.Checksum { return b.trailer }
+
+// pieces cuts data for a body.
+func pieces(data []byte, size int) [][]byte { return slices.Collect(slices.Chunk(data, size)) }
+
+type fixture struct {
+	names   *names
+	volumes *inmemory.Volumes
+	service *object.Service
+	ctx     context.Context
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{
+		names:   &names{Names: &inmemory.Names{}, cache: map[string]*metadatav1.BucketRow{}},
+		volumes: &inmemory.Volumes{},
+		ctx:     auth.WithTenant(t.Context(), auth.RootTenant),
+	}
+	gates, err := object.NewGates(object.Limits{
+		Puts: 4, Gets: 4, Lists: 4, Others: 4, Queue: 4, Wait: time.Second, BodyMemory: 4 << 20,
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.service = object.New(object.Deps{Names: f.names, Writer: f.volumes, Reader: f.volumes, Gates: gates})
+	f.bucket(t, "b", auth.RootTenant)
+	return f
+}
+
+func (f *fixture) bucket(t *testing.T, name, tenant string) {
+	t.Helper()
+	_, err := f.names.CreateBucket(f.ctx, &metadatav1.CreateBucketRequest{Tenant: tenant, Name: name, Scheme: "rs-4-2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// collect reads an object; it copies what it is given, as a transport does.
+type collect struct {
+	head object.Head
+	data bytes.Buffer
+}
+
+func (c *collect) Head(h object.Head) error {
+	c.head = h
+	return nil
+}
+
+func (c *collect) Data(p []byte) error {
+	c.data.Write(p)
+	return nil
+}
+
+func (f *fixture) read(t *testing.T, key string) []byte {
+	t.Helper()
+	var c collect
+	if err := f.service.Get(f.ctx, &apiv1.GetObjectRequest{Bucket: "b", Key: key}, &c); err != nil {
+		t.Fatal(err)
+	}
+	return c.data.Bytes()
+}
+
+func TestPutOfEverySize(t *testing.T) {
+	const border = object.SmallObject
+	for _, size := range []int{0, 1, 4096, border - 1, border, border + 1, 3*border + 17} {
+		for _, known := range []bool{true, false} {
+			for _, piece := range []int{1000, border, 1 << 20} {
+				f := newFixture(t)
+				data := bytes.Repeat([]byte("0123456789abcdef!"), size/17+1)[:size]
+				spec := &apiv1.PutObjectSpec{Bucket: "b", Key: "k"}
+				if known {
+					spec.Size = proto.Int64(int64(size))
+				}
+				o, err := f.service.Put(f.ctx, spec, &body{pieces: pieces(data, piece)})
+				if err != nil {
+					t.Fatalf("size %d, known %v, pieces of %d: %v", size, known, piece, err)
+				}
+				if o.Size() != int64(size) || !bytes.Equal(f.read(t, "k"), data) {
+					t.Fatalf("size %d, known %v, pieces of %d: it came back changed", size, known, piece)
+				}
+				if packed := f.volumes.Headers()[0].GetChecksum() != nil; packed != (size <= border) {
+					t.Fatalf("size %d, known %v: packed %v", size, known, packed)
+				}
+			}
+		}
+	}
+}
+
+// An empty message in the middle of a body is not its end.
+func TestPutWithEmptyPieces(t *testing.T) {
+	f := newFixture(t)
+	spec := &apiv1.PutObjectSpec{Bucket: "b", Key: "k", Size: proto.Int64(2)}
+	if _, err := f.service.Put(f.ctx, spec, &body{pieces: [][]byte{{}, {'a'}, nil, {'b'}, {}}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.read(t, "k"); string(got) != "ab" {
+		t.Fatalf("%q", got)
+	}
+}
+
+func TestPutThatIsRefused(t *testing.T) {
+	large := bytes.Repeat([]byte{1}, 300<<10)
+	for name, tc := range map[string]struct {
+		spec *apiv1.PutObjectSpec
+		body *body
+		want typesv1.Reason
+		// asked: the body may be looked at.
+		asked bool
+	}{
+		"no such bucket":        {&apiv1.PutObjectSpec{Bucket: "x", Key: "k"}, &body{}, typesv1.Reason_REASON_NO_SUCH_BUCKET, false},
+		"another's bucket":      {&apiv1.PutObjectSpec{Bucket: "theirs", Key: "k"}, &body{}, typesv1.Reason_REASON_ACCESS_DENIED, false},
+		"too large":             {&apiv1.PutObjectSpec{Bucket: "b", Key: "k", Size: proto.Int64(5<<40 + 1)}, &body{}, typesv1.Reason_REASON_OBJECT_TOO_LARGE, false},
+		"must be there":         {&apiv1.PutObjectSpec{Bucket: "b", Key: "k", Preconditions: &apiv1.Preconditions{IfMatch: "*"}}, &body{}, typesv1.Reason_REASON_PRECONDITION_FAILED, false},
+		"must not be there":     {&apiv1.PutObjectSpec{Bucket: "b", Key: "there", Preconditions: &apiv1.Preconditions{IfNoneMatch: "*"}}, &body{}, typesv1.Reason_REASON_PRECONDITION_FAILED, false},
+		"weak tag":              {&apiv1.PutObjectSpec{Bucket: "b", Key: "there", Preconditions: &apiv1.Preconditions{IfMatch: `W/"a"`}}, &body{}, typesv1.Reason_REASON_PRECONDITION_FAILED, false},
+		"malformed tag":         {&apiv1.PutObjectSpec{Bucket: "b", Key: "k", Preconditions: &apiv1.Preconditions{IfMatch: `"`}}, &body{}, typesv1.Reason_REASON_INVALID_ARGUMENT, false},
+		"small, short":          {&apiv1.PutObjectSpec{Bucket: "b", Key: "k", Size: proto.Int64(5)}, &body{pieces: [][]byte{{1}}}, typesv1.Reason_REASON_INCOMPLETE_BODY, true},
+		"small, long":           {&apiv1.PutObjectSpec{Bucket: "b", Key: "k", Size: proto.Int64(5)}, &body{pieces: [][]byte{{1, 2, 3}, {4, 5, 6}}}, typesv1.Reason_REASON_BODY_TOO_LONG, true},
+		"empty, long":           {&apiv1.PutObjectSpec{Bucket: "b", Key: "k", Size: proto.Int64(0)}, &body{pieces: [][]byte{{1}}}, typesv1.Reason_REASON_BODY_TOO_LONG, true},
+		"large, short":          {&apiv1.PutObjectSpec{Bucket: "b", Key: "k", Size: proto.Int64(1 << 20)}, &body{pieces: [][]byte{large}}, typesv1.Reason_REASON_INCOMPLETE_BODY, true},
+		"large, long":           {&apiv1.PutObjectSpec{Bucket: "b", Key: "k", Size: proto.Int64(300<<10 - 1)}, &body{pieces: [][]byte{large}}, typesv1.Reason_REASON_BODY_TOO_LONG, true},
+		"small, broken":         {&apiv1.PutObjectSpec{Bucket: "b", Key: "k"}, &body{pieces: [][]byte{{1}}, end: context.Canceled}, typesv1.Reason_REASON_UNSPECIFIED, true},
+		"large, broken":         {&apiv1.PutObjectSpec{Bucket: "b", Key: "k"}, &body{pieces: [][]byte{large}, end: context.Canceled}, typesv1.Reason_REASON_UNSPECIFIED, true},
+		"small, wrong checksum": {&apiv1.PutObjectSpec{Bucket: "b", Key: "k", Checksums: []*typesv1.Checksum{{Kind: typesv1.ChecksumKind_CHECKSUM_KIND_CRC32, Value: []byte("1234")}}}, &body{pieces: [][]byte{{1}}}, typesv1.Reason_REASON_BAD_CHECKSUM, true},
+		"large, wrong trailer":  {&apiv1.PutObjectSpec{Bucket: "b", Key: "k"}, &body{pieces: [][]byte{large}, trailer: []*typesv1.Checksum{{Kind: typesv1.ChecksumKind_CHECKSUM_KIND_CRC64NVME, Value: []byte("12345678")}}}, typesv1.Reason_REASON_BAD_CHECKSUM, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.bucket(t, "theirs", "somebody else")
+			there := &apiv1.PutObjectSpec{Bucket: "b", Key: "there"}
+			if _, err := f.service.Put(f.ctx, there, &body{}); err != nil {
+				t.Fatal(err)
+			}
+			_, err := f.service.Put(f.ctx, tc.spec, tc.body)
+			if err == nil || fault.Reason(err) != tc.want {
+				t.Fatalf("%v, want %v", err, tc.want)
+			}
+			if !tc.asked && tc.body.asked > 0 {
+				t.Error("the body was asked for")
+			}
+			if n := f.names.Objects(); n != 1 {
+				t.Errorf("%d objects", n)
+			}
+			if n := f.volumes.Streams(); n != 0 {
+				t.Errorf("%d streams are open", n)
+			}
+		})
+	}
+}
+
+// A bucket that was removed and made anew while its row was cached takes the upload, and the record names the new one.
+func TestPutIntoABucketMadeAnew(t *testing.T) {
+	f := newFixture(t)
+	if _, err := f.service.Put(f.ctx, &apiv1.PutObjectSpec{Bucket: "b", Key: "k"}, &body{pieces: [][]byte{{1}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.service.Delete(f.ctx, &apiv1.DeleteObjectRequest{Bucket: "b", Key: "k"}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := f.names.DeleteBucket(f.ctx, &metadatav1.DeleteBucketRequest{Tenant: auth.RootTenant, Name: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.bucket(t, "b", auth.RootTenant)
+	spec := &apiv1.PutObjectSpec{Bucket: "b", Key: "k", Size: proto.Int64(3)}
+	if _, err := f.service.Put(f.ctx, spec, &body{pieces: [][]byte{[]byte("new")}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.read(t, "k"); string(got) != "new" {
+		t.Fatalf("%q", got)
+	}
+	headers := f.volumes.Headers()
+	fresh, err := f.names.Bucket(f.ctx, "b", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := headers[len(headers)-1].GetBucketId(); got != fresh.GetId() {
+		t.Fatalf("the record names bucket %d, the bucket is %d", got, fresh.GetId())
+	}
+	if bytes.Equal(headers[len(headers)-1].GetWriteId(), headers[len(headers)-2].GetWriteId()) {
+		t.Fatal("two records have one write id")
+	}
+}
+
+func TestDeleteInABucketMadeAnew(t *testing.T) {
+	f := newFixture(t)
+	if _, err := f.names.Bucket(f.ctx, "b", false); err != nil { // Cached from here on.
+		t.Fatal(err)
+	}
+	_, err := f.names.DeleteBucket(f.ctx, &metadatav1.DeleteBucketRequest{Tenant: auth.RootTenant, Name: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.service.Delete(f.ctx, &apiv1.DeleteObjectRequest{Bucket: "b", Key: "k"}); !fault.Is(err, typesv1.Reason_REASON_NO_SUCH_BUCKET) {
+		t.Fatal(err)
+	}
+	f.bucket(t, "b", auth.RootTenant)
+	if err := f.service.Delete(f.ctx, &apiv1.DeleteObjectRequest{Bucket: "b", Key: "k"}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// When the writer's floor has overtaken the volume a small object is packed once more; a large one is gone through our
+// hands, and the client is asked to come again.
+func TestPutOfAFencedWriter(t *testing.T) {
+	fenced := fault.New(codes.FailedPrecondition, typesv1.Reason_REASON_WRITER_FENCED, "the floor is above")
+	for name, tc := range map[string]struct {
+		size int
+		want codes.Code
+	}{"small": {10, codes.OK}, "large": {1 << 20, codes.Unavailable}} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			tries := 0
+			f.names.before = func(*metadatav1.Mutation) error {
+				if tries++; tries == 1 {
+					return fenced
+				}
+				return nil
+			}
+			_, err := f.service.Put(f.ctx, &apiv1.PutObjectSpec{Bucket: "b", Key: "k"},
+				&body{pieces: pieces(make([]byte, tc.size), 100<<10)})
+			if fault.Code(err) != tc.want {
+				t.Fatal(err)
+			}
+			if _, again := fault.RetryAfter(err); err != nil && !again {
+				t.Fatal("nothing says when to come again")
+			}
+		})
+	}
+}
+
+// What became of a commit that did not answer is unknown, and says so.
+func TestPutWithAnUnknownOutcome(t *testing.T) {
+	f := newFixture(t)
+	f.names.before = func(*metadatav1.Mutation) error {
+		return fault.New(codes.Unavailable, typesv1.Reason_REASON_OUTCOME_UNKNOWN, "no answer")
+	}
+	_, err := f.service.Put(f.ctx, &apiv1.PutObjectSpec{Bucket: "b", Key: "k"}, &body{pieces: [][]byte{{1}}})
+	if !fault.Is(err, typesv1.Reason_REASON_OUTCOME_UNKNOWN) || fault.Code(err) != codes.Unavailable {
+		t.Fatal(err)
+	}
+}
+
+func TestGetWhoseVolumeMoved(t *testing.T) {
+	f := newFixture(t)
+	data := bytes.Repeat([]byte("moving"), 1<<19)
+	if _, err := f.service.Put(f.ctx, &apiv1.PutObjectSpec{Bucket: "b", Key: "k"}, &body{pieces: pieces(data, 1<<18)}); err != nil {
+		t.Fatal(err)
+	}
+	gone := fault.New(codes.NotFound, typesv1.Reason_REASON_NO_SUCH_VOLUME, "gone")
+	f.volumes.Fail(nil) // The first slice comes,
+	f.volumes.Fail(gone)
+	before := f.names.asked
+	if got := f.read(t, "k"); !bytes.Equal(got, data) {
+		t.Fatal("it came back changed")
+	}
+	if f.names.asked != before+2 {
+		t.Fatalf("%d questions for the row", f.names.asked-before)
+	}
+	for range 2 {
+		f.volumes.Fail(gone)
+	}
+	err := f.service.Get(f.ctx, &apiv1.GetObjectRequest{Bucket: "b", Key: "k"}, &collect{})
+	if fault.Code(err) != codes.Unavailable {
+		t.Fatal(err)
+	}
+}
+
+// An object that cannot be read at all is an error without a head.
+func TestGetThatFailsAtOnceSendsNoHead(t *testing.T) {
+	f := newFixture(t)
+	if _, err := f.service.Put(f.ctx, &apiv1.PutObjectSpec{Bucket: "b", Key: "k"}, &body{pieces: [][]byte{{1}}}); err != nil {
+		t.Fatal(err)
+	}
+	f.volumes.Fail(fault.New(codes.DataLoss, typesv1.Reason_REASON_TOO_MUCH_LOST, "gone"))
+	var c collect
+	err := f.service.Get(f.ctx, &apiv1.GetObjectRequest{Bucket: "b", Key: "k"}, &c)
+	if !fault.Is(err, typesv1.Reason_REASON_TOO_MUCH_LOST) || c.head.Object.Row != nil {
+		t.Fatalf("%v, head %+v", err, c.head)
+	}
+}
+
+func TestGatesRefuse(t *testing.T) {
+	f := newFixture(t)
+	gates, err := object.NewGates(object.Limits{
+		Puts: 1, Gets: 1, Lists: 1, Others: 1, Queue: 1, Wait: time.Millisecond, BodyMemory: 1 << 20,
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := object.New(object.Deps{Names: f.names, Writer: f.volumes, Reader: f.volumes, Gates: gates})
+	var inside error
+	blocked := &reentrant{work: func() {
+		_, inside = service.Put(f.ctx, &apiv1.PutObjectSpec{Bucket: "b", Key: "other"}, &body{})
+	}}
+	if _, err := service.Put(f.ctx, &apiv1.PutObjectSpec{Bucket: "b", Key: "k"}, blocked); err != nil {
+		t.Fatal(err)
+	}
+	if !fault.Is(inside, typesv1.Reason_REASON_OVERLOADED) {
+		t.Fatal(inside)
+	}
+	if d, ok := fault.RetryAfter(inside); !ok || d <= 0 {
+		t.Fatalf("retry after %v", d)
+	}
+	canceled, cancel := context.WithCancel(f.ctx)
+	cancel()
+	blocked = &reentrant{work: func() {
+		_, inside = service.Put(canceled, &apiv1.PutObjectSpec{Bucket: "b", Key: "other"}, &body{})
+	}}
+	if _, err := service.Put(f.ctx, &apiv1.PutObjectSpec{Bucket: "b", Key: "k"}, blocked); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(inside, context.Canceled) {
+		t.Fatalf("a caller that left was told %v", inside)
+	}
+}
+
+// reentrant does something while an upload is in flight.
+type reentrant struct {
+	body
+	work func()
+}
+
+func (r *reentrant) Next() ([]byte, error) {
+	if r.work != nil {
+		r.work()
+		r.work = nil
+	}
+	return r.body.Next()
+}
+
+func TestListValidates(t *testing.T) {
+	f := newFixture(t)
+	f.bucket(t, "theirs", "somebody else")
+	for name, tc := range map[string]struct {
+		req  *apiv1.ListObjectsRequest
+		want typesv1.Reason
+	}{
+		"no such bucket":       {&apiv1.ListObjectsRequest{Bucket: "x"}, typesv1.Reason_REASON_NO_SUCH_BUCKET},
+		"another's bucket":     {&apiv1.ListObjectsRequest{Bucket: "theirs"}, typesv1.Reason_REASON_ACCESS_DENIED},
+		"negative page":        {&apiv1.ListObjectsRequest{Bucket: "b", PageSize: -1}, typesv1.Reason_REASON_INVALID_ARGUMENT},
+		"token of nobody":      {&apiv1.ListObjectsRequest{Bucket: "b", PageToken: "x"}, typesv1.Reason_REASON_INVALID_PAGE_TOKEN},
+		"prefix not UTF-8":     {&apiv1.ListObjectsRequest{Bucket: "b", Prefix: "\xff"}, typesv1.Reason_REASON_INVALID_ARGUMENT},
+		"delimiter with a NUL": {&apiv1.ListObjectsRequest{Bucket: "b", Delimiter: "\x00"}, typesv1.Reason_REASON_INVALID_ARGUMENT},
+		"prefix too long":      {&apiv1.ListObjectsRequest{Bucket: "b", Prefix: strings.Repeat("p", 1025)}, typesv1.Reason_REASON_KEY_TOO_LONG},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := f.service.List(f.ctx, tc.req); fault.Reason(err) != tc.want {
+				t.Fatalf("%v, want %v", err, tc.want)
+			}
+		})
+	}
+}
+
+// Nobody's requests own nothing.
+func TestNobodyMayDoNothing(t *testing.T) {
+	f := newFixture(t)
+	_, err := f.service.Put(t.Context(), &apiv1.PutObjectSpec{Bucket: "b", Key: "k"}, &body{})
+	if !fault.Is(err, typesv1.Reason_REASON_ACCESS_DENIED) {
+		t.Fatal(err)
+	}
+}
