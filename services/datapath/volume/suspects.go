@@ -1,0 +1,154 @@
+package volume
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	placementv1 "github.com/drystone-store/drystone/proto/gen/drystone/placement/v1"
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/kit/clock"
+	"github.com/drystone-store/drystone/services/kit/fault"
+)
+
+const (
+	// suspectFor is how long a disk that failed under this writer is kept out of its new volumes: placement notices a
+	// dead node by its heartbeats well before. It is short, because it also keeps out a node that came back.
+	suspectFor = 15 * time.Second
+	// suspectFresh is how old a suspicion may be to count when placement has too few disks because of it.
+	suspectFresh = 3 * time.Second
+	// reportEvery bounds reports of one disk: all its open volumes fail within one moment.
+	reportEvery = time.Second
+	// reportTimeout bounds the sending of reports; they are advice, and the next failure reports again.
+	reportTimeout = 3 * time.Second
+)
+
+// scope is how much of a member an error speaks against.
+type scope int
+
+const (
+	scopeChunk scope = iota // the chunk alone: it was fenced, or sealed by repair
+	scopeDisk
+	scopeNode
+)
+
+// blame says what an error of a member speaks against.
+func blame(err error) scope {
+	switch fault.Reason(err) {
+	case typesv1.Reason_REASON_DISK_FULL, typesv1.Reason_REASON_DISK_FAILED, typesv1.Reason_REASON_DISK_READ_ONLY,
+		typesv1.Reason_REASON_NO_SUCH_DISK:
+		return scopeDisk
+	default:
+	}
+	switch fault.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded:
+		return scopeNode
+	case codes.ResourceExhausted:
+		return scopeDisk
+	default:
+		return scopeChunk
+	}
+}
+
+// suspects are disks that failed under this writer lately.
+type suspects struct {
+	writer    string
+	placement placementv1.PlacementServiceClient
+	log       *slog.Logger
+	// start runs a task that the writer waits for.
+	start func(task func(context.Context)) bool
+
+	mu       sync.Mutex
+	since    map[string]time.Time
+	reported map[string]time.Time
+	pending  []*placementv1.DiskReport
+	sending  bool
+}
+
+// suspect keeps disks out of new volumes for a while and tells placement of the one that failed.
+func (s *suspects) suspect(failed string, disks []string, cause error) {
+	now := clock.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, disk := range disks {
+		s.since[disk] = now
+	}
+	if last, ok := s.reported[failed]; ok && now.Sub(last) < reportEvery {
+		return
+	}
+	s.reported[failed] = now
+	s.pending = append(s.pending, &placementv1.DiskReport{
+		Disk: failed, Reason: fault.Name(fault.Reason(cause)), Detail: cause.Error(),
+	})
+	if !s.sending {
+		s.sending = s.start(s.send)
+	}
+}
+
+// send reports until nothing is pending.
+func (s *suspects) send(ctx context.Context) {
+	for {
+		s.mu.Lock()
+		reports := s.pending
+		s.pending = nil
+		s.sending = len(reports) > 0
+		s.mu.Unlock()
+		if len(reports) == 0 {
+			return
+		}
+		s.report(ctx, reports)
+	}
+}
+
+func (s *suspects) report(ctx context.Context, reports []*placementv1.DiskReport) {
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	_, err := s.placement.ReportDisks(ctx, &placementv1.ReportDisksRequest{Reporter: s.writer, Reports: reports})
+	if err != nil {
+		s.log.WarnContext(ctx, "disks not reported", slog.Int("disks", len(reports)), slog.Any("error", err))
+	}
+}
+
+// list is what OpenVolume must not choose.
+func (s *suspects) list() []string {
+	now := clock.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	disks := make([]string, 0, len(s.since))
+	for disk, since := range s.since {
+		if now.Sub(since) > suspectFor {
+			delete(s.since, disk)
+			delete(s.reported, disk)
+			continue
+		}
+		disks = append(disks, disk)
+	}
+	return disks
+}
+
+// has says that a disk is suspect.
+func (s *suspects) has(disk string) bool {
+	now := clock.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	since, ok := s.since[disk]
+	return ok && now.Sub(since) <= suspectFor
+}
+
+// relax forgets suspicions that are not fresh and says whether there were any.
+func (s *suspects) relax() bool {
+	now := clock.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	forgot := false
+	for disk, since := range s.since {
+		if now.Sub(since) > suspectFresh {
+			delete(s.since, disk)
+			forgot = true
+		}
+	}
+	return forgot
+}
