@@ -32,7 +32,7 @@ func (t *Tracker) RegisterNode(ctx context.Context, node *placementv1.Node) erro
 		return enroll(node, now, released)
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // a fault that says all
+		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -79,8 +79,8 @@ func New(register Register, o Options) (*Tracker, error) {
 // Changed receives after the state of a node or disk changed, many changes perhaps as one. It is for one receiver.
 func (t *Tracker) Changed() <-chan struct{} { return t.changed }
 
-// Run watches the time and writes what lasts, until ctx ends. It returns ctx's error.
-func (t *Tracker) Run(ctx context.Context) error {
+// Run watches the time and writes what lasts, until ctx ends.
+func (t *Tracker) Run(ctx context.Context) {
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
 	tasks.Go(func() { t.persist(ctx) })
@@ -91,7 +91,7 @@ func (t *Tracker) Run(ctx context.Context) error {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return ctx.Err() //nolint:wrapcheck // the service's end
+			return
 		}
 	}
 }

@@ -88,13 +88,11 @@ func newTracker(t *testing.T, register *memory) *Tracker {
 func run(t *testing.T, tracker *Tracker) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- tracker.Run(ctx) }()
+	var running sync.WaitGroup
+	running.Go(func() { tracker.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("run ended with %v", err)
-		}
+		running.Wait()
 	})
 }
 
@@ -147,16 +145,16 @@ func states(tracker *Tracker) string {
 	nodes, _ := tracker.Nodes()
 	var words []string
 	for _, n := range nodes {
-		word := n.GetPlace().GetNode() + ":" + lower(n.GetState().String(), "NODE_STATE_")
+		parts := []string{n.GetPlace().GetNode() + ":" + lower(n.GetState().String(), "NODE_STATE_")}
 		for _, d := range n.GetDisks() {
 			if d.GetState() != placementv1.DiskState_DISK_STATE_OK {
-				word += " " + d.GetId() + "=" + lower(d.GetState().String(), "DISK_STATE_")
+				parts = append(parts, d.GetId()+"="+lower(d.GetState().String(), "DISK_STATE_"))
 			}
 			if d.GetBarred() {
-				word += " " + d.GetId() + " barred"
+				parts = append(parts, d.GetId()+" barred")
 			}
 		}
-		words = append(words, word)
+		words = append(words, strings.Join(parts, " "))
 	}
 	return strings.Join(words, ", ")
 }

@@ -27,13 +27,13 @@ func (b *barrier) wait(ctx context.Context) error {
 	select {
 	case b.ask <- answer:
 	case <-ctx.Done():
-		return ctx.Err() //nolint:wrapcheck // the caller's own end
+		return ctx.Err()
 	}
 	select {
 	case err := <-answer:
 		return err
 	case <-ctx.Done():
-		return ctx.Err() //nolint:wrapcheck // the caller's own end
+		return ctx.Err()
 	}
 }
 

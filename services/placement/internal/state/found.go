@@ -11,12 +11,12 @@ import (
 
 // found creates the cluster unless it exists: its id, and the counters at their beginnings. It tries until it knows
 // that the cluster is there, or ctx ends.
-func (s *Store) found(ctx context.Context) error {
+func (s *Store) found(ctx context.Context) {
 	id := uuid.NewString()
 	for {
 		err := s.foundOnce(ctx, id)
 		if err == nil || ctx.Err() != nil {
-			return ctx.Err() //nolint:wrapcheck // the service's end
+			return
 		}
 		s.log.Warn("etcd does not answer", slog.Any("error", err))
 		pause(ctx, retryPause)

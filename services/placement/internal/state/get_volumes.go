@@ -24,7 +24,7 @@ func (s *Store) Volume(ctx context.Context, id uint64) (*placementv1.Volume, err
 // Volumes reads entries from memory; absent ids are left out. Fresh reads stand behind the barrier, and so do reads of
 // an id that memory does not have: another replica may have just opened it. Errors: UNAVAILABLE.
 func (s *Store) Volumes(ctx context.Context, ids []uint64, fresh bool) ([]*placementv1.Volume, error) {
-	if err := s.ready(); err != nil {
+	if err := s.Ready(); err != nil {
 		return nil, err
 	}
 	if !fresh {

@@ -120,6 +120,6 @@ func (m *mirror) wait(ctx context.Context, revision int64) error {
 		m.mu.Lock()
 		delete(m.waiting, w)
 		m.mu.Unlock()
-		return ctx.Err() //nolint:wrapcheck // callers say what they waited for
+		return ctx.Err()
 	}
 }

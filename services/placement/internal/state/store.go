@@ -47,16 +47,13 @@ func New(etcd *clientv3.Client, o Options) (*Store, error) {
 	}, nil
 }
 
-// Run founds the cluster if need be and keeps the copy until ctx ends. It returns ctx's error.
-func (s *Store) Run(ctx context.Context) error {
-	if err := s.found(ctx); err != nil {
-		return err
-	}
+// Run founds the cluster if need be and keeps the copy until ctx ends.
+func (s *Store) Run(ctx context.Context) {
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
 	tasks.Go(func() { s.barrier.run(ctx, s.probe) })
+	s.found(ctx)
 	s.follow(ctx)
-	return ctx.Err() //nolint:wrapcheck // the service's end
 }
 
 // Loaded closes once the state can be read. It stays closed while etcd is away: what was read stays readable.
@@ -65,8 +62,8 @@ func (s *Store) Loaded() <-chan struct{} { return s.mirror.loaded }
 // Changed receives after something changed; many changes may be one token. It is for one receiver.
 func (s *Store) Changed() <-chan struct{} { return s.mirror.changed }
 
-// ready refuses until the first load.
-func (s *Store) ready() error {
+// Ready refuses until the first load. Errors: UNAVAILABLE.
+func (s *Store) Ready() error {
 	select {
 	case <-s.Loaded():
 		return nil
@@ -79,13 +76,13 @@ func (s *Store) ready() error {
 func (s *Store) Cluster() (string, error) {
 	var id string
 	s.mirror.read(func(m *model) { id = m.cluster })
-	return id, s.ready()
+	return id, s.Ready()
 }
 
 // Barrier returns once memory shows everything that was written, by anyone, before the call.
 // Errors: UNAVAILABLE when etcd does not answer, or the watch does not follow.
 func (s *Store) Barrier(ctx context.Context) error {
-	if err := s.ready(); err != nil {
+	if err := s.Ready(); err != nil {
 		return err
 	}
 	return s.barrier.wait(ctx)

@@ -2,7 +2,6 @@ package state
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"testing"
@@ -51,13 +50,11 @@ func unloaded(t *testing.T, etcd *clientv3.Client, lease time.Duration) *Store {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
+	var running sync.WaitGroup
+	running.Go(func() { s.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("run ended with %v", err)
-		}
+		running.Wait()
 	})
 	return s
 }

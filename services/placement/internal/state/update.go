@@ -31,7 +31,7 @@ type change struct {
 // update decides on memory and writes by compare-and-set, again while a compare fails. decide runs on the copy and
 // keeps nothing of it. The revision is that of the puts; 0 if decide wanted none.
 func (s *Store) update(ctx context.Context, operation string, decide func(*model) (change, error)) (int64, error) {
-	if err := s.ready(); err != nil {
+	if err := s.Ready(); err != nil {
 		return 0, err
 	}
 	for try := range maxTries {
