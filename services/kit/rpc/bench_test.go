@@ -2,7 +2,10 @@ package rpc_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -12,16 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 )
-
-// chunks answers reads from memory.
-type chunks struct {
-	chunkv1.UnimplementedChunkServiceServer
-	data []byte
-}
-
-func (c *chunks) ReadChunk(_ context.Context, req *chunkv1.ReadChunkRequest) (*chunkv1.ReadChunkResponse, error) {
-	return &chunkv1.ReadChunkResponse{Crcs: []uint32{1}, Granule: 1 << 16, Data: c.data[:req.GetRows()]}, nil
-}
 
 func benchServer(b *testing.B, tracing *telemetry.Tracing) *rpc.Server {
 	b.Helper()
@@ -59,4 +52,70 @@ func BenchmarkUnary(b *testing.B) {
 		address := serve(b, benchServer(b, tracing), "unix", filepath.Join(b.TempDir(), "s"))
 		read(b, deadline, dial(b, rpc.DialerOptions{Metrics: prometheus.NewRegistry(), Tracer: tracing}, "unix:"+address, rpc.ConnOptions{}))
 	})
+}
+
+// BenchmarkBulk moves 1 MiB a call over a unix socket, with gRPC's codec and with ours.
+func BenchmarkBulk(b *testing.B) {
+	const size = 1 << 20
+	for _, fields := range []struct {
+		name string
+		bulk rpc.BulkFields
+	}{{"grpc", nil}, {"bulk", bulk()}} {
+		connect := func(b *testing.B) chunkv1.ChunkServiceClient {
+			s := rpc.NewServer(rpc.ServerOptions{Bulk: fields.bulk})
+			chunkv1.RegisterChunkServiceServer(s, &chunks{data: make([]byte, size)})
+			address := serve(b, s, "unix", filepath.Join(b.TempDir(), "s"))
+			return chunkv1.NewChunkServiceClient(dial(b, rpc.DialerOptions{}, "unix:"+address, rpc.ConnOptions{Bulk: fields.bulk}))
+		}
+		b.Run("read/"+fields.name, func(b *testing.B) {
+			c := connect(b)
+			ctx := rpc.WithBuffer(b.Context(), make([]byte, size))
+			reportBulk(b, size, func() error {
+				_, err := c.ReadChunk(ctx, &chunkv1.ReadChunkRequest{Rows: size})
+				return err
+			})
+		})
+		b.Run("append/"+fields.name, func(b *testing.B) {
+			st, err := connect(b).Append(b.Context())
+			if err != nil {
+				b.Fatal(err)
+			}
+			data := make([]byte, size)
+			reportBulk(b, size, func() error {
+				if err := st.Send(&chunkv1.AppendRequest{Rows: size, Data: data}); err != nil {
+					return err
+				}
+				_, err := st.Recv()
+				return err
+			})
+			if err := st.CloseSend(); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := st.Recv(); !errors.Is(err, io.EOF) {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+// reportBulk adds the CPU time of the whole process: client, server and kernel.
+func reportBulk(b *testing.B, size int64, call func() error) {
+	b.SetBytes(size)
+	b.ReportAllocs()
+	begin := cpuTime(b)
+	for b.Loop() {
+		if err := call(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric((cpuTime(b)-begin)/(float64(b.N)*float64(size)/(1<<30)), "cpu-s/GiB")
+}
+
+func cpuTime(b *testing.B) float64 {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }

@@ -31,6 +31,7 @@ type conn struct {
 	class          func(string) string
 	transport      grpc.ClientConnInterface
 	network        bool
+	codec          *codec // of the network, nil when no field is bulk
 	closeTransport func() error
 	bound          *limit.Limiter
 	retry          *retryBudget
@@ -107,6 +108,9 @@ func (c *conn) send(ctx context.Context, m *clientMethod, req, resp any, opts []
 	}
 	ctx, span := c.dialer.tracer.Start(ctx, m.full[1:], clientSpan()...)
 	defer span.End()
+	if lent, _ := ctx.Value(lentKey{}).([]byte); lent != nil && c.codec != nil {
+		c.codec.lend(resp, lent)
+	}
 	err := c.transport.Invoke(c.outgoing(ctx), m.full, req, resp, opts...)
 	if err != nil && span.IsRecording() {
 		span.SetStatus(otelcodes.Error, err.Error())

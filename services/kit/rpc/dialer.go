@@ -83,6 +83,8 @@ type ConnOptions struct {
 	// Retry repeats unary calls that were answered UNAVAILABLE, at most twice, within the deadline and a budget of
 	// a tenth of the calls. Only for connections whose every method is idempotent.
 	Retry bool
+	// Bulk names fields that are sent over the network without a copy; see there.
+	Bulk BulkFields
 	// Class groups methods under one breaker; nil: each method ("/pkg.Service/Method") is a class.
 	Class func(method string) string
 }
@@ -107,6 +109,10 @@ func (d *Dialer) Dial(target string, o ConnOptions) (Conn, error) {
 		}
 	default:
 		options := append(clientTransport(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if len(o.Bulk) > 0 {
+			c.codec = newCodec(o.Bulk)
+			options = append(options, grpc.WithDefaultCallOptions(grpc.ForceCodecV2(c.codec)))
+		}
 		remote, err := grpc.NewClient(target, options...)
 		if err != nil {
 			return nil, fmt.Errorf("dial %q: %w", target, err)

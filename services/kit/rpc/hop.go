@@ -16,9 +16,10 @@ type (
 	hopKey   struct{} // handler's side
 )
 
-// WithBuffer lends b to the handler of in-process calls made with the context: a handler that reads bulk data reads
-// straight into it when it is large enough, and its response then aliases b. Nothing is lent over the network, so the
-// caller must look at the response in any case. The buffer is the caller's again when the call returns.
+// WithBuffer lends b for a bulk read. In process the handler gets it (Buffer) and reads straight into it when it is large
+// enough; over the network the response's bulk field (BulkFields) is received into it. In both cases the response then
+// aliases b, and it does not when b was too small or nobody cared: the caller must look. The buffer is the caller's again
+// when the call returns.
 func WithBuffer(ctx context.Context, b []byte) context.Context {
 	return context.WithValue(ctx, lentKey{}, b)
 }

@@ -47,6 +47,8 @@ type ServerOptions struct {
 	MaxInFlight int
 	// MaxStreams bounds open streams likewise; 0: 4,096.
 	MaxStreams int
+	// Bulk names fields that are sent over the network without a copy; see there.
+	Bulk BulkFields
 	// Grace bounds how long Serve waits for running calls after its ctx ended; 0: 10 s.
 	Grace time.Duration
 }
@@ -98,7 +100,11 @@ func NewServer(o ServerOptions) *Server {
 	s.unary = chainUnary(append([]grpc.UnaryServerInterceptor{s.interceptUnary}, o.Unary...))
 	s.stream = chainStream(append([]grpc.StreamServerInterceptor{s.interceptStream}, o.Stream...))
 	s.methods.Store(&map[string]*method{})
-	s.grpc = grpc.NewServer(serverTransport(s.unary, s.stream, uint32(s.streams.limit))...) //nolint:gosec // a small bound
+	transport := serverTransport(s.unary, s.stream, uint32(s.streams.limit)) //nolint:gosec // a small bound
+	if len(o.Bulk) > 0 {
+		transport = append(transport, grpc.ForceServerCodecV2(newCodec(o.Bulk)))
+	}
+	s.grpc = grpc.NewServer(transport...)
 	healthv1.RegisterHealthServer(s, s.health)
 	reflection.Register(s)
 	s.SetServing(true)
