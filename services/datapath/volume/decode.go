@@ -46,11 +46,11 @@ func (p *stripeRead) markLate() {
 	now := clock.Now()
 	for c := range p.columns {
 		column := &p.columns[c]
-		if column.state != columnAsked || column.deadline.After(now) {
+		if column.state != columnAsked || column.late.After(now) {
 			continue
 		}
 		if !p.reader.detours.spend() {
-			column.deadline = now.Add(p.reader.timeout)
+			column.late = now.Add(p.reader.timeout)
 			continue
 		}
 		column.state, column.err = columnLate, errLate
@@ -111,7 +111,7 @@ func (p *stripeRead) candidate(rows rowRange) int {
 		if column.state != columnIdle || column.has.covers(rows) {
 			continue
 		}
-		if !column.avoid {
+		if column.piece < 0 && !p.shouldAvoid(c, false) || column.piece >= 0 && !column.avoid {
 			return c
 		}
 		if last < 0 {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -82,6 +84,8 @@ type Reader struct {
 	avoided *avoided
 	detours *detourBudget
 	metrics *readerMetrics
+	// parts keeps stripeReads for use again.
+	parts sync.Pool
 }
 
 // NewReader makes a Reader. Errors: a required option is missing, or metrics are registered already.
@@ -113,6 +117,7 @@ func (r *Reader) Read(
 	ctx context.Context, extents []*typesv1.Extent, offset, length int64, emit func([]byte) error,
 ) error {
 	d := &reading{reader: r, ctx: ctx, extents: extents, emit: emit}
+	d.queue = d.room[:0]
 	if err := d.seek(offset, length); err != nil {
 		return err
 	}
@@ -147,6 +152,7 @@ type reading struct {
 	ahead uint64
 
 	queue []*stripeRead
+	room  [readParts]*stripeRead // of queue
 	// wanted is the memory that the next part has to begin with, in bytes.
 	wanted int64
 	// refreshed names the volume whose entry was read anew since the last byte was emitted.
@@ -204,7 +210,7 @@ func (d *reading) step() error {
 	if err != nil {
 		return err
 	}
-	d.queue = d.queue[1:]
+	d.queue = slices.Delete(d.queue, 0, 1)
 	d.free(front)
 	return nil
 }
@@ -250,9 +256,11 @@ func (d *reading) fetchAhead() error {
 			return err
 		}
 		if !first && queued+p.bytes > readStripes*uint64(p.k)*block.Size {
+			p.release()
 			return nil
 		}
 		if started, err := d.start(p, first); !started {
+			p.release()
 			return err
 		}
 		queued += p.bytes
@@ -279,6 +287,7 @@ func (d *reading) start(p *stripeRead, first bool) (bool, error) {
 	d.next, d.ahead = d.advance(d.next, p.bytes), d.ahead-p.bytes
 	var ctx context.Context
 	ctx, p.cancel = context.WithCancel(d.ctx)
+	p.done.Add(1)
 	if first && d.ahead == 0 && len(p.pieces) == 1 {
 		p.run(ctx) // a small object: there is nothing to do meanwhile
 	} else {
@@ -314,12 +323,12 @@ func (d *reading) drop() {
 	for _, p := range d.queue {
 		d.free(p)
 	}
-	d.queue = nil
+	d.queue = d.queue[:0]
 }
 
 // free waits until nothing of a part runs and gives its memory back.
 func (d *reading) free(p *stripeRead) {
-	<-p.finished
+	p.done.Wait()
 	if p.decoded && !d.wasDegraded {
 		d.wasDegraded = true
 		d.reader.metrics.degraded.Inc()

@@ -1,10 +1,11 @@
 package volume
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"testing"
 
@@ -273,33 +274,41 @@ func newReaderBench(tb testing.TB, store *fakeStore, budget int64, change ...fun
 func (b *readerBench) read(ctx context.Context, extents []*typesv1.Extent, offset, length int64) ([]byte, error) {
 	var out []byte
 	err := b.Read(ctx, extents, offset, length, func(p []byte) error {
-		if len(p) == 0 || len(p) > block.Size {
-			return fmt.Errorf("a slice of %d bytes", len(p))
-		}
 		out = append(out, p...)
 		return nil
 	})
+	return out, errors.Join(err, b.leaks())
+}
+
+// expect reads and compares on the way.
+func (b *readerBench) expect(ctx context.Context, extents []*typesv1.Extent, offset int64, want []byte) error {
+	at := 0
+	err := b.Read(ctx, extents, offset, int64(len(want)), func(p []byte) error {
+		if len(p) == 0 || len(p) > block.Size || len(p) > len(want)-at || !bytes.Equal(p, want[at:at+len(p)]) {
+			return fmt.Errorf("%d bytes at %d differ", len(p), at)
+		}
+		at += len(p)
+		return nil
+	})
+	if err == nil && at != len(want) {
+		err = fmt.Errorf("ended after %d of %d bytes", at, len(want))
+	}
+	return errors.Join(err, b.leaks())
+}
+
+// leaks says what a read that has ended still holds.
+func (b *readerBench) leaks() error {
 	if n := b.pool.Outstanding(); n != 0 {
-		return nil, fmt.Errorf("%d buffers leaked", n)
+		return fmt.Errorf("%d buffers leaked", n)
 	}
 	if !b.memory.TryAcquire(b.memory.Budget()) {
-		return nil, fmt.Errorf("memory leaked")
+		return errors.New("memory leaked")
 	}
 	b.memory.Release(b.memory.Budget())
-	return out, err
+	return nil
 }
 
 // contiguous is an extent of whole blocks' logical range.
 func contiguous(volume, offset, length uint64) *typesv1.Extent {
 	return &typesv1.Extent{Volume: volume, Offset: offset, Length: length, Run: block.Size}
-}
-
-func without(n int, lost []int) []int {
-	var left []int
-	for c := range n {
-		if !slices.Contains(lost, c) {
-			left = append(left, c)
-		}
-	}
-	return left
 }

@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	chunkv1 "github.com/drystone-store/drystone/proto/gen/drystone/chunk/v1"
@@ -13,7 +14,8 @@ import (
 )
 
 // stripeRead fetches what a read needs of one stripe, under one map entry, so of one generation. One goroutine runs it
-// (run) and starts one more per chunk that is asked; the reading that owns it awaits its pieces in order.
+// (run) and starts one more per chunk that is asked; the reading that owns it awaits its pieces in order. It is used
+// again for another stripe when it has been released.
 type stripeRead struct {
 	reader *Reader
 	owner  *reading
@@ -25,12 +27,16 @@ type stripeRead struct {
 	// fresh says that the map entry was read for this very byte: a stale chunk is a lost one then.
 	fresh bool
 
-	cancel   context.CancelFunc
-	events   chan pieceEvent
-	finished chan struct{}
-	// Of the goroutine that runs it, until finished.
+	cancel context.CancelFunc
+	// events has room for every piece and the end, so the runner never waits for the reading.
+	events chan pieceEvent
+	done   sync.WaitGroup
+
+	// What follows is the runner's until done.
+
 	columns []columnRead
-	answers chan *attempt
+	// answers has room for every column: each has one request under way at most.
+	answers chan answer
 	running int
 	timer   *time.Timer
 	// buffers hold what was delivered.
@@ -45,13 +51,21 @@ type stripeRead struct {
 type wantedPiece struct {
 	block.Piece
 	data  []byte
-	ready bool // of the awaiting goroutine
+	ready bool // the reading's
 }
+
+func (w *wantedPiece) rows() rowRange { return rowRange{w.Row, w.Row + uint64(w.Length)} }
 
 // pieceEvent says that a piece is ready, or, with piece -1, that no more will be.
 type pieceEvent struct {
 	piece int
 	err   error
+}
+
+// answer ends the request to a column.
+type answer struct {
+	column int
+	err    error
 }
 
 type columnState uint8
@@ -67,17 +81,20 @@ const (
 // columnRead is what is known of one column of the stripe.
 type columnRead struct {
 	state columnState
-	// avoid says that it is asked only when the others do not suffice.
+	// avoid says that it is asked only when the others do not suffice; it holds for columns of which a piece is wanted.
 	avoid bool
 	// piece is the index of the piece wanted of it, -1 for none.
 	piece int
-	// asked is the range that is on its way, has the range in data: verified rows.
-	asked, has rowRange
-	data       []byte
+	// asked is the range that is on its way into pending, and late when it has taken too long.
+	asked   rowRange
+	pending *block.Buffer
+	late    time.Time
+	// has is the range of verified rows in data.
+	has  rowRange
+	data []byte
 	// source is the buffer of data unless a piece keeps it.
-	source   *block.Buffer
-	deadline time.Time
-	err      error
+	source *block.Buffer
+	err    error
 }
 
 // rowRange is rows [lo, hi).
@@ -94,53 +111,40 @@ func (r rowRange) hull(o rowRange) rowRange {
 	return rowRange{min(r.lo, o.lo), max(r.hi, o.hi)}
 }
 
-func (w *wantedPiece) rows() rowRange { return rowRange{w.Row, w.Row + uint64(w.Length)} }
-
-// attempt is one request to one chunk.
-type attempt struct {
-	column int
-	rows   rowRange
-	buffer *block.Buffer
-	err    error
-}
-
 // newPart makes a part of the pieces that follow d.next in one stripe.
 func (d *reading) newPart(volume *placementv1.Volume) (*stripeRead, error) {
 	scheme, err := erasure.FromProto(volume.GetScheme())
 	if err != nil || len(volume.GetMembers()) != scheme.N() {
 		return nil, fault.Bug("volume %#x has scheme %v and %d members", volume.GetId(), volume.GetScheme(), len(volume.GetMembers()))
 	}
+	p, _ := d.reader.parts.Get().(*stripeRead)
+	if p == nil {
+		p = &stripeRead{
+			reader: d.reader,
+			events: make(chan pieceEvent, erasure.MaxK+1), answers: make(chan answer, erasure.MaxK+erasure.MaxM),
+		}
+	}
+	p.owner, p.volume, p.k, p.n, p.fresh = d, volume, scheme.K, scheme.N(), d.refreshed[volume.GetId()]
+	for range p.n {
+		p.columns = append(p.columns, columnRead{piece: -1})
+	}
 	e := d.extents[d.next.extent]
-	p := &stripeRead{
-		reader: d.reader, owner: d, volume: volume, k: scheme.K, n: scheme.N(),
-		fresh: d.refreshed[volume.GetId()], columns: make([]columnRead, scheme.N()),
-	}
-	length := min(d.ahead, e.GetLength()-d.next.within)
-	p.pieces = make([]wantedPiece, 0, min(p.k, int(length/uint64(e.GetRun()))+2))
-	for c := range p.columns {
-		p.columns[c].piece = -1
-	}
-	for piece := range block.Pieces(e, p.k, d.next.within, length) {
+	for piece := range block.Pieces(e, p.k, d.next.within, min(d.ahead, e.GetLength()-d.next.within)) {
 		if len(p.pieces) > 0 && piece.Stripe != p.pieces[0].Stripe {
 			break
 		}
 		p.columns[piece.Column].piece = len(p.pieces)
+		p.columns[piece.Column].avoid = p.shouldAvoid(piece.Column, true)
 		p.pieces = append(p.pieces, wantedPiece{Piece: piece})
 		p.bytes += uint64(piece.Length)
 	}
-	for c := range p.columns {
-		p.columns[c].avoid = p.shouldAvoid(c)
-	}
-	p.events = make(chan pieceEvent, len(p.pieces)+1)
-	p.answers = make(chan *attempt, p.n)
-	p.finished = make(chan struct{})
 	return p, nil
 }
 
-// shouldAvoid says whether a column disappointed this read, or its member others lately, or is known to be down.
-func (p *stripeRead) shouldAvoid(c int) bool {
+// shouldAvoid says whether a column failed this read, or its member others lately, or is known to be down.
+func (p *stripeRead) shouldAvoid(c int, willAsk bool) bool {
 	chunk := p.chunk(c)
-	if p.owner.failed.has(chunk) || p.reader.avoided.has(chunk, p.columns[c].piece >= 0) {
+	if p.owner.failed.has(chunk) || p.reader.avoided.has(chunk, willAsk) {
 		return true
 	}
 	return p.reader.health != nil && !p.reader.health.Healthy(p.volume.GetMembers()[c])
@@ -150,58 +154,12 @@ func (p *stripeRead) shouldAvoid(c int) bool {
 func (p *stripeRead) chunk(c int) chunkKey {
 	member := p.volume.GetMembers()[c]
 	return chunkKey{
-		node: member.GetNode(), disk: member.GetDisk(), volume: p.volume.GetId(), generation: p.volume.GetGeneration(), column: c,
-		attempt: member.GetAttempt(),
+		node: member.GetNode(), disk: member.GetDisk(), volume: p.volume.GetId(), generation: p.volume.GetGeneration(),
+		column: c, attempt: member.GetAttempt(),
 	}
 }
 
-// firstNeed is the memory to begin with, in bytes: the pieces, and what decoding takes if it is known to come.
-func (p *stripeRead) firstNeed() int64 {
-	need, decode := int64(0), rowRange{}
-	for i := range p.pieces {
-		piece := &p.pieces[i]
-		need += int64(block.Footprint(piece.Length))
-		if p.columns[piece.Column].avoid {
-			decode = decode.hull(piece.rows())
-		}
-	}
-	if decode.size() > 0 {
-		need += int64(p.n-len(p.pieces)) * int64(block.Footprint(decode.size()))
-	}
-	return need
-}
-
-// worstNeed is the memory that suffices whatever fails: every piece, and every column of the stripe twice more over all
-// rows in question: an answer that comes late and what is computed in its place, or two sources, one wider.
-func (p *stripeRead) worstNeed() int64 {
-	all := rowRange{}
-	for i := range p.pieces {
-		all = all.hull(p.pieces[i].rows())
-	}
-	return p.firstNeed() + 2*int64(p.n)*int64(block.Footprint(all.size()))
-}
-
-// take returns a buffer within the memory granted to the part, growing the grant only if that needs no waiting.
-func (p *stripeRead) take(size int) (*block.Buffer, error) {
-	cost := int64(block.Footprint(size))
-	if p.credit < cost {
-		if !p.reader.memory.TryAcquire(cost) {
-			return nil, &restart{memory: p.worstNeed()}
-		}
-		p.grants = append(p.grants, cost)
-		p.credit += cost
-	}
-	p.credit -= cost
-	return p.reader.pool.Get(size), nil
-}
-
-// give takes a buffer back before the part ends.
-func (p *stripeRead) give(b *block.Buffer) {
-	p.credit += int64(b.Cap())
-	b.Release()
-}
-
-// release gives all memory back; nothing of the part runs any more.
+// release gives all memory and the part itself back; nothing of it runs any more.
 func (p *stripeRead) release() {
 	for _, b := range p.buffers {
 		b.Release()
@@ -211,11 +169,18 @@ func (p *stripeRead) release() {
 			source.Release()
 		}
 	}
-	p.buffers, p.columns = nil, nil
 	for _, n := range p.grants {
 		p.reader.memory.Release(n)
 	}
-	p.grants = nil
+	for len(p.events) > 0 {
+		<-p.events
+	}
+	clear(p.pieces)
+	clear(p.columns)
+	clear(p.buffers)
+	p.pieces, p.columns, p.buffers, p.grants = p.pieces[:0], p.columns[:0], p.buffers[:0], p.grants[:0]
+	p.owner, p.volume, p.cancel, p.bytes, p.credit, p.decoded = nil, nil, nil, 0, 0, false
+	p.reader.parts.Put(p)
 }
 
 // awaitPiece waits until a piece is ready. Errors: why it never will be.
@@ -232,16 +197,16 @@ func (p *stripeRead) awaitPiece(i int) error {
 
 // run fetches everything, then ends what it started and no longer needs.
 func (p *stripeRead) run(ctx context.Context) {
-	defer close(p.finished)
+	defer p.done.Done()
 	p.events <- pieceEvent{piece: -1, err: p.gather(ctx)}
 	p.cancel()
+	if p.timer != nil {
+		p.timer.Stop()
+	}
 	for p.running > 0 {
 		a := <-p.answers
 		p.running--
-		p.give(a.buffer)
-	}
-	if p.timer != nil {
-		p.timer.Stop()
+		p.give(p.columns[a.column].pending)
 	}
 }
 
@@ -257,7 +222,7 @@ func (p *stripeRead) gather(ctx context.Context) error {
 			return err
 		}
 	}
-	for p.missing() > 0 {
+	for p.missing() {
 		if err := p.substitute(ctx); err != nil {
 			return err
 		}
@@ -274,15 +239,14 @@ func (p *stripeRead) gather(ctx context.Context) error {
 	return nil
 }
 
-// missing counts the pieces that have no data.
-func (p *stripeRead) missing() int {
-	n := 0
+// missing says whether a piece has no data.
+func (p *stripeRead) missing() bool {
 	for i := range p.pieces {
 		if p.pieces[i].data == nil {
-			n++
+			return true
 		}
 	}
-	return n
+	return false
 }
 
 // ask requests rows of a column.
@@ -297,12 +261,11 @@ func (p *stripeRead) ask(ctx context.Context, c int, rows rowRange) error {
 		Attempt: member.GetAttempt(), Disk: member.GetDisk(),
 	}
 	column := &p.columns[c]
-	column.state, column.asked, column.deadline = columnAsked, rows, clock.Now().Add(p.reader.timeout)
-	a := &attempt{column: c, rows: rows, buffer: buffer}
+	column.state, column.asked, column.pending = columnAsked, rows, buffer
+	column.late = clock.Now().Add(p.reader.timeout)
 	p.running++
 	go func() {
-		a.err = p.reader.chunks.Read(ctx, member, ref, rows.lo, buffer.Bytes)
-		p.answers <- a // has room for every column, and a column is asked again only when it has answered
+		p.answers <- answer{column: c, err: p.reader.chunks.Read(ctx, member, ref, rows.lo, buffer.Bytes)}
 	}()
 	return nil
 }
@@ -310,11 +273,12 @@ func (p *stripeRead) ask(ctx context.Context, c int, rows rowRange) error {
 // await takes the next answer, or notices that some take long.
 func (p *stripeRead) await(ctx context.Context) error {
 	var slow <-chan time.Time
-	if deadline, ok := p.earliest(); ok {
+	if late, ok := p.earliest(); ok {
+		wait := late.Sub(clock.Now())
 		if p.timer == nil {
-			p.timer = time.NewTimer(deadline.Sub(clock.Now()))
+			p.timer = time.NewTimer(wait)
 		} else {
-			p.timer.Reset(deadline.Sub(clock.Now()))
+			p.timer.Reset(wait)
 		}
 		slow = p.timer.C
 	}
@@ -331,21 +295,23 @@ func (p *stripeRead) await(ctx context.Context) error {
 }
 
 // earliest is when the next column that was asked becomes late.
-func (p *stripeRead) earliest() (deadline time.Time, ok bool) {
+func (p *stripeRead) earliest() (late time.Time, ok bool) {
 	for c := range p.columns {
 		column := &p.columns[c]
-		if column.state == columnAsked && (!ok || column.deadline.Before(deadline)) {
-			deadline, ok = column.deadline, true
+		if column.state == columnAsked && (!ok || column.late.Before(late)) {
+			late, ok = column.late, true
 		}
 	}
-	return deadline, ok
+	return late, ok
 }
 
 // receive takes in an answer, also one that comes late.
-func (p *stripeRead) receive(ctx context.Context, a *attempt) error {
+func (p *stripeRead) receive(ctx context.Context, a answer) error {
 	column := &p.columns[a.column]
+	buffer := column.pending
+	column.pending = nil
 	if a.err != nil {
-		p.give(a.buffer)
+		p.give(buffer)
 		if ctx.Err() != nil {
 			return fault.FromContext(ctx.Err())
 		}
@@ -358,13 +324,12 @@ func (p *stripeRead) receive(ctx context.Context, a *attempt) error {
 	if column.source != nil {
 		p.give(column.source)
 	}
-	column.source, column.has = a.buffer, a.rows
-	if i := column.piece; i >= 0 && p.pieces[i].data == nil && a.rows.covers(p.pieces[i].rows()) {
+	column.source, column.has, column.data = buffer, column.asked, buffer.Bytes
+	if i := column.piece; i >= 0 && p.pieces[i].data == nil && column.has.covers(p.pieces[i].rows()) {
 		// The piece keeps the buffer; it stays good as a source.
-		p.buffers, column.source = append(p.buffers, a.buffer), nil
-		p.deliver(i, a.buffer.Bytes[p.pieces[i].Row-a.rows.lo:])
+		p.buffers, column.source = append(p.buffers, buffer), nil
+		p.deliver(i, buffer.Bytes[p.pieces[i].Row-column.has.lo:])
 	}
-	column.data = a.buffer.Bytes
 	return nil
 }
 
