@@ -10,6 +10,7 @@ import (
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/datapath/block"
 	"github.com/drystone-store/drystone/services/datapath/erasure"
+	"github.com/drystone-store/drystone/services/datapath/volume"
 	"github.com/drystone-store/drystone/services/frontdoor/internal/object"
 	"github.com/drystone-store/drystone/services/kit/fault"
 )
@@ -68,14 +69,14 @@ func (v *Volumes) Expect() (done func()) { return func() {} }
 // Pack implements object.Writer.
 func (v *Volumes) Pack(
 	ctx context.Context, _ erasure.Scheme, h *typesv1.RecordHeader, payload []byte,
-) (object.Placed, error) {
+) (volume.Placed, error) {
 	if err := v.failure(); err != nil {
-		return object.Placed{}, err
+		return volume.Placed{}, err
 	}
 	return v.keep(h, slices.Clone(payload)), ctx.Err()
 }
 
-func (v *Volumes) keep(h *typesv1.RecordHeader, payload []byte) object.Placed {
+func (v *Volumes) keep(h *typesv1.RecordHeader, payload []byte) volume.Placed {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.payloads == nil {
@@ -83,7 +84,7 @@ func (v *Volumes) keep(h *typesv1.RecordHeader, payload []byte) object.Placed {
 	}
 	v.last++
 	v.payloads[v.last], v.headers[v.last] = payload, h
-	placed := object.Placed{Writer: "in memory", Term: 1, OldestTerm: 1}
+	placed := volume.Placed{Writer: "in memory", Term: 1, OldestTerm: 1}
 	if len(payload) > 0 {
 		placed.Extents = []*typesv1.Extent{{Volume: v.last, Length: uint64(len(payload)), Run: block.Size}}
 	}
@@ -115,7 +116,7 @@ func (s *stream) Write(p []byte) (int, error) {
 }
 
 // Finish implements object.Stream.
-func (s *stream) Finish(ctx context.Context, _ *typesv1.Checksum) (object.Placed, error) {
+func (s *stream) Finish(ctx context.Context, _ *typesv1.Checksum) (volume.Placed, error) {
 	defer s.Abort()
 	return s.volumes.keep(s.header, s.payload), ctx.Err()
 }

@@ -10,6 +10,7 @@ import (
 	metadatav1 "github.com/drystone-store/drystone/proto/gen/drystone/metadata/v1"
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/datapath/erasure"
+	"github.com/drystone-store/drystone/services/datapath/volume"
 	"github.com/drystone-store/drystone/services/frontdoor/internal/auth"
 	"github.com/drystone-store/drystone/services/kit/clock"
 	"github.com/drystone-store/drystone/services/kit/fault"
@@ -155,11 +156,12 @@ func (u *upload) header() *typesv1.RecordHeader {
 		ContentType:  u.spec.GetContentType(),
 		UserMetadata: u.spec.GetMetadata(),
 		CreatedMs:    clock.UnixMilli(),
+		ObjectSize:   uint64(u.spec.GetSize()), // 0 while nobody knows.
 	}
 }
 
 // commit names the bytes.
-func (u *upload) commit(ctx context.Context, placed Placed) (Object, error) {
+func (u *upload) commit(ctx context.Context, placed volume.Placed) (Object, error) {
 	row := &metadatav1.VersionRow{
 		WriteId:      u.writeID,
 		Size:         uint64(u.sum.size),

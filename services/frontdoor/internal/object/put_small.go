@@ -26,21 +26,15 @@ func (u *upload) small(ctx context.Context) (Object, error) {
 	}
 	defer u.svc.gates.memory.Release(held)
 	buf := u.svc.buffers.Get(room)
+	defer buf.Release()
 	n, rest, err := u.gather(buf.Bytes)
 	if err != nil {
-		buf.Release()
 		return Object{}, err
 	}
 	if rest != nil {
-		defer buf.Release()
 		return u.stream(ctx, buf.Bytes[:n], rest)
 	}
-	o, err := u.pack(ctx, buf.Bytes[:n])
-	if err == nil {
-		// After an error the packer may still read it, then the collector gets it.
-		buf.Release()
-	}
-	return o, err
+	return u.pack(ctx, buf.Bytes[:n])
 }
 
 // gather fills buf from the body. rest is what no longer fitted; nil when the body ended.

@@ -7,6 +7,7 @@ import (
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/datapath/block"
 	"github.com/drystone-store/drystone/services/datapath/erasure"
+	"github.com/drystone-store/drystone/services/datapath/volume"
 	"github.com/drystone-store/drystone/services/frontdoor/internal/auth"
 )
 
@@ -24,23 +25,14 @@ type Names interface {
 	Commit(ctx context.Context, m *metadatav1.Mutation) (version uint64, err error)
 }
 
-// Placed says where bytes are durable: a row takes it as it is.
-type Placed struct {
-	Extents []*typesv1.Extent
-	// ExtentList is set instead when they are too many for a row.
-	ExtentList *typesv1.Extent
-	Writer     string
-	// Term and OldestTerm are the newest and the oldest of the volumes' terms.
-	Term, OldestTerm uint64
-}
-
 // Writer makes bytes durable.
 type Writer interface {
 	// Expect announces an upload that will Pack, from its admission on; done is called right before Pack, or when it
 	// will not come. Batches wait a moment for what is announced.
 	Expect() (done func())
-	// Pack stores a small object beside others and returns once it is durable. The payload is not read after that.
-	Pack(ctx context.Context, scheme erasure.Scheme, h *typesv1.RecordHeader, payload []byte) (Placed, error)
+	// Pack stores a small object beside others and returns once it is durable. The payload is not read once it returns,
+	// whatever it returns.
+	Pack(ctx context.Context, scheme erasure.Scheme, h *typesv1.RecordHeader, payload []byte) (volume.Placed, error)
 	// Stream begins a large object.
 	Stream(ctx context.Context, scheme erasure.Scheme, h *typesv1.RecordHeader) (Stream, error)
 }
@@ -50,7 +42,7 @@ type Stream interface {
 	// Write takes the next bytes and keeps no reference to them.
 	Write(p []byte) (int, error)
 	// Finish makes everything durable and returns where it lies.
-	Finish(ctx context.Context, sum *typesv1.Checksum) (Placed, error)
+	Finish(ctx context.Context, sum *typesv1.Checksum) (volume.Placed, error)
 	// Abort drops what was written.
 	Abort()
 }
