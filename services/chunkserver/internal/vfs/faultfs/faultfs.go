@@ -3,7 +3,6 @@ package faultfs
 
 import (
 	"errors"
-	"io"
 
 	"github.com/drystone-store/drystone/services/chunkserver/internal/vfs"
 )
@@ -82,7 +81,12 @@ func (f *FS) open(kind Kind, path string, open func(string) (vfs.File, error)) (
 	if err != nil {
 		return nil, err
 	}
-	return &file{File: base, path: path, hook: f.hook}, nil
+	return NewFile(base, path, f.hook), nil
+}
+
+// NewFile wraps one open file.
+func NewFile(base vfs.File, path string, hook Hook) vfs.File {
+	return &file{File: base, path: path, hook: hook}
 }
 
 func (f *FS) run(op Op, do func() error) error { return run(f.hook, op, do) }
@@ -187,7 +191,4 @@ func (f *file) Allocate(off, n int64) error {
 	return run(f.hook, Op{Kind: Allocate, Path: f.path, Offset: off, Length: n}, func() error { return f.File.Allocate(off, n) })
 }
 
-var (
-	_ vfs.FS    = (*FS)(nil)
-	_ io.Closer = (*file)(nil)
-)
+var _ vfs.FS = (*FS)(nil)
