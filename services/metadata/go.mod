@@ -3,6 +3,7 @@ module github.com/drystone-store/drystone/services/metadata
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/drystone-store/drystone/proto v0.0.0
 	github.com/drystone-store/drystone/services/kit v0.0.0
 	github.com/google/go-cmp v0.7.0

@@ -41,20 +41,40 @@ func Start(tb testing.TB, n int) *Cluster {
 	})
 	for _, cfg := range configs {
 		cfg.InitialCluster = initial[1:]
-		m, err := embed.StartEtcd(cfg)
-		if err != nil {
-			tb.Fatalf("start etcd: %v", err)
-		}
-		c.members = append(c.members, m)
+		c.members = append(c.members, launch(tb, cfg))
 	}
-	for _, m := range c.members {
-		select {
-		case <-m.Server.ReadyNotify():
-		case <-time.After(startTimeout):
-			tb.Fatal("etcd elects no leader")
-		}
+	for i := range c.members {
+		c.wait(tb, i)
 	}
 	return c
+}
+
+// Restart stops the i-th member, calls meanwhile, and runs it again on its data.
+func (c *Cluster) Restart(tb testing.TB, i int, meanwhile func()) {
+	tb.Helper()
+	cfg := c.members[i].Config()
+	c.members[i].Close()
+	meanwhile()
+	c.members[i] = launch(tb, &cfg)
+	c.wait(tb, i)
+}
+
+func launch(tb testing.TB, cfg *embed.Config) *embed.Etcd {
+	tb.Helper()
+	m, err := embed.StartEtcd(cfg)
+	if err != nil {
+		tb.Fatalf("start etcd: %v", err)
+	}
+	return m
+}
+
+func (c *Cluster) wait(tb testing.TB, i int) {
+	tb.Helper()
+	select {
+	case <-c.members[i].Server.ReadyNotify():
+	case <-time.After(startTimeout):
+		tb.Fatal("etcd elects no leader")
+	}
 }
 
 func config(tb testing.TB, i int) *embed.Config {

@@ -41,10 +41,23 @@ func TestEtcdContract(t *testing.T) {
 // startReplica runs a replica until the test ends.
 func startReplica(tb testing.TB, client *clientv3.Client, o head.Options) *head.Etcd {
 	tb.Helper()
+	e := newReplica(tb, client, o)
+	run(tb, e)
+	return e
+}
+
+func newReplica(tb testing.TB, client *clientv3.Client, o head.Options) *head.Etcd {
+	tb.Helper()
 	e, err := head.NewEtcd(client, o)
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return e
+}
+
+// run runs a replica until the test ends.
+func run(tb testing.TB, e *head.Etcd) {
+	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx) }()
@@ -54,5 +67,4 @@ func startReplica(tb testing.TB, client *clientv3.Client, o head.Options) *head.
 			tb.Errorf("run: %v", err)
 		}
 	})
-	return e
 }

@@ -32,7 +32,8 @@ type replica struct {
 	log     *slog.Logger
 	metrics *metrics
 
-	loaded bool
+	loaded    bool
+	following bool
 	// from is where to watch from: above everything applied or known to be of no concern.
 	from int64
 	// restart ends the watch of the moment; a barrier calls it if the watch seems stuck.
@@ -44,10 +45,10 @@ var errStuck = errors.New("the watch is behind and does not move")
 // run follows etcd until ctx ends. It fails only on rows that it cannot read or a head that went back in time: both
 // need a person.
 func (r *replica) run(ctx context.Context) error {
-	defer r.ready(false)
+	defer r.current(false)
 	for ctx.Err() == nil {
 		err := r.once(ctx)
-		r.ready(false)
+		r.current(false)
 		var bad *badRowsError
 		switch {
 		case ctx.Err() != nil:
@@ -113,7 +114,7 @@ func (r *replica) follow(ctx context.Context) error {
 		if err := r.apply(resp); err != nil {
 			return err
 		}
-		r.ready(true)
+		r.current(true)
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
@@ -145,6 +146,14 @@ func (r *replica) apply(resp clientv3.WatchResponse) error {
 	r.from = rev + 1
 	r.gate.advance(rev)
 	return nil
+}
+
+// current tells whether the copy follows etcd, when that changes.
+func (r *replica) current(is bool) {
+	if r.following != is {
+		r.following = is
+		r.ready(is)
+	}
 }
 
 // kick begins the watch anew.
