@@ -132,11 +132,12 @@ func NewWriter(c WriterConfig, d WriterDeps) (*Writer, error) {
 // seals what is open, for shutdownPatience at most. It returns nil.
 func (w *Writer) Run(ctx context.Context) error {
 	defer w.end()
+	// The term is kept while volumes are sealed, so it does not end with ctx.
 	terms, stopTerms := context.WithCancel(w.crew.life)
 	var keeping sync.WaitGroup
 	keeping.Go(func() { w.terms.run(terms) })
 	w.tend(ctx)
-	w.stop()
+	w.stop() //nolint:contextcheck // as above
 	stopTerms()
 	keeping.Wait()
 	return nil

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -63,8 +64,8 @@ func testLog() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-func newHarness(t testing.TB, o harnessOptions) *harness {
-	t.Helper()
+func newHarness(tb testing.TB, o harnessOptions) *harness {
+	tb.Helper()
 	if o.cluster.Zones == 0 {
 		o.cluster.Zones, o.cluster.NodesPerZone = 3, 3
 	}
@@ -78,25 +79,25 @@ func newHarness(t testing.TB, o harnessOptions) *harness {
 	}
 	placed, err := nodes.DialPlacement(c.Dialer, []string{memcluster.PlacementTarget})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	topology := nodes.NewTopology(placed.Client(), log)
 	known, err := peers.New(peers.Options{Topology: topology, Dialer: c.Dialer, Log: log})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	w, err := NewWriter(o.config, WriterDeps{Placement: placed.Client(), Peers: known, Topology: topology, Log: log})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	// The writer stops first: it seals, for which it needs the others.
 	outer, stopOuter := context.WithCancel(context.Background())
 	inner, stopInner := context.WithCancel(context.Background())
 	var running, writing sync.WaitGroup
-	running.Go(func() { check(t, topology.Run(outer)) })
-	running.Go(func() { check(t, known.Run(outer)) })
-	writing.Go(func() { check(t, w.Run(inner)) })
-	h := &harness{t: t, cluster: c, writer: w, peers: known, columns: make(map[columnKey]memcluster.Chunk)}
+	running.Go(func() { check(tb, topology.Run(outer)) })
+	running.Go(func() { check(tb, known.Run(outer)) })
+	writing.Go(func() { check(tb, w.Run(inner)) })
+	h := &harness{t: tb, cluster: c, writer: w, peers: known, columns: make(map[columnKey]memcluster.Chunk)}
 	var once sync.Once
 	h.stop = func() {
 		once.Do(func() {
@@ -104,18 +105,18 @@ func newHarness(t testing.TB, o harnessOptions) *harness {
 			writing.Wait()
 			stopOuter()
 			running.Wait()
-			check(t, placed.Close())
+			check(tb, placed.Close())
 		})
 	}
-	if err := topology.WaitReady(t.Context()); err != nil {
-		t.Fatal(err)
+	if err := topology.WaitReady(tb.Context()); err != nil {
+		tb.Fatal(err)
 	}
 	return h
 }
 
-func check(t testing.TB, err error) {
+func check(tb testing.TB, err error) {
 	if err != nil {
-		t.Error(err)
+		tb.Error(err)
 	}
 }
 
@@ -147,7 +148,7 @@ func randomBytes(r *rand.Rand, n int) []byte {
 
 // pack packs and remembers what came of it.
 func (h *harness) pack(ctx context.Context, scheme erasure.Scheme, payload []byte) error {
-	placed, err := h.writer.Pack(ctx, scheme, header(fmt.Sprint(len(payload))), payload)
+	placed, err := h.writer.Pack(ctx, scheme, header(strconv.Itoa(len(payload))), payload)
 	if err != nil {
 		return err
 	}
@@ -157,7 +158,7 @@ func (h *harness) pack(ctx context.Context, scheme erasure.Scheme, payload []byt
 
 // stream streams in writes of the given size and remembers what came of it.
 func (h *harness) stream(ctx context.Context, scheme erasure.Scheme, payload []byte, write int, announce bool) error {
-	hd := header(fmt.Sprint(len(payload)))
+	hd := header(strconv.Itoa(len(payload)))
 	if announce {
 		hd.ObjectSize = uint64(len(payload))
 	}

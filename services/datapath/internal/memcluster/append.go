@@ -21,103 +21,124 @@ type received struct {
 	due     time.Time
 }
 
-// Append takes frames and answers each after the node's delay, in order.
-func (n *Node) Append(stream grpc.BidiStreamingServer[chunkv1.AppendRequest, chunkv1.AppendResponse]) error {
+type appendStream = grpc.BidiStreamingServer[chunkv1.AppendRequest, chunkv1.AppendResponse]
+
+// Append takes frames and answers each after the node's delay, those of one chunk in order.
+func (n *Node) Append(stream appendStream) error {
 	n.mu.Lock()
-	killed := n.killed
-	isDead := n.faults.Dead
+	killed, isDead := n.killed, n.faults.Dead
 	n.mu.Unlock()
 	if isDead {
 		return n.dead()
 	}
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
-	queue := make(chan received, 1024)
-	var answering sync.WaitGroup
-	answering.Go(func() {
-		if err := n.answer(ctx, killed, queue, stream); err != nil {
-			cancel(err)
-		}
-	})
-	receiving := make(chan error, 1)
-	go func() { receiving <- n.receive(stream, queue) }()
-	var err error
-	select {
-	case err = <-receiving:
-		close(queue)
-	case <-ctx.Done():
-		err = context.Cause(ctx)
+	a := &appender{node: n, killed: killed, stream: stream, cancel: cancel, queues: make(map[Key]chan received)}
+	// It ends when the stream does, which is when this handler has returned.
+	go func() { cancel(a.receive(ctx)) }()
+	<-ctx.Done()
+	a.mu.Lock()
+	a.ended = true
+	a.mu.Unlock()
+	a.answering.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, io.EOF) {
+		return err
 	}
-	answering.Wait()
-	if cause := context.Cause(ctx); cause != nil {
-		err = cause
-	}
-	return err
+	return nil
 }
 
-func (n *Node) receive(
-	stream grpc.BidiStreamingServer[chunkv1.AppendRequest, chunkv1.AppendResponse], queue chan<- received,
-) error {
+// appender is one append stream.
+type appender struct {
+	node    *Node
+	killed  <-chan struct{}
+	stream  appendStream
+	cancel  context.CancelCauseFunc
+	queues  map[Key]chan received
+	sending sync.Mutex
+
+	mu        sync.Mutex
+	ended     bool // no more goroutines are started
+	answering sync.WaitGroup
+}
+
+// receive queues frames by chunk until the stream ends.
+func (a *appender) receive(ctx context.Context) error {
 	for {
-		request, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+		request, err := a.stream.Recv()
 		if err != nil {
 			return err //nolint:wrapcheck // the stream's own
 		}
-		n.mu.Lock()
-		delay := n.faults.Delay
-		n.mu.Unlock()
+		a.node.mu.Lock()
+		delay := a.node.faults.Delay
+		if a.node.faults.Stall != nil {
+			delay += a.node.faults.Stall(request)
+		}
+		a.node.mu.Unlock()
 		select {
-		case queue <- received{request: request, due: clock.Now().Add(delay)}:
-		case <-stream.Context().Done():
-			return fault.FromContext(stream.Context().Err())
+		case a.queue(ctx, keyOf(request.GetChunk())) <- received{request: request, due: clock.Now().Add(delay)}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 }
 
-// answer makes frames durable in order.
-func (n *Node) answer(
-	ctx context.Context, killed <-chan struct{}, queue <-chan received,
-	stream grpc.BidiStreamingServer[chunkv1.AppendRequest, chunkv1.AppendResponse],
-) error {
+// queue is where a chunk's frames wait.
+func (a *appender) queue(ctx context.Context, key Key) chan received {
+	queue := a.queues[key]
+	if queue != nil {
+		return queue
+	}
+	queue = make(chan received, 1024)
+	a.queues[key] = queue
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.ended {
+		a.answering.Go(func() { a.answer(ctx, queue) })
+	}
+	return queue
+}
+
+// answer makes a chunk's frames durable in order.
+func (a *appender) answer(ctx context.Context, queue <-chan received) {
 	for {
 		var r received
-		var open bool
 		select {
-		case r, open = <-queue:
-		case <-killed:
-			return n.dead()
+		case r = <-queue:
+		case <-a.killed:
+			a.cancel(a.node.dead())
+			return
 		case <-ctx.Done():
-			return nil
-		}
-		if !open {
-			return nil
+			return
 		}
 		if wait := r.due.Sub(clock.Now()); wait > 0 {
 			timer := time.NewTimer(wait)
 			select {
 			case <-timer.C:
-			case <-killed:
+			case <-a.killed:
 				timer.Stop()
-				return n.dead()
+				a.cancel(a.node.dead())
+				return
 			case <-ctx.Done():
 				timer.Stop()
-				return nil
+				return
 			}
 		}
-		answer, err := n.settle(r.request)
-		if err != nil {
-			return err
-		}
-		if answer == nil {
-			continue
-		}
-		if err := stream.Send(answer); err != nil {
-			return err //nolint:wrapcheck // the stream's own
+		if err := a.settle(r.request); err != nil {
+			a.cancel(err)
+			return
 		}
 	}
+}
+
+// settle applies a frame and answers it, unless the node is silent.
+func (a *appender) settle(r *chunkv1.AppendRequest) error {
+	answer, err := a.node.settle(r)
+	if answer == nil || err != nil {
+		return err
+	}
+	a.sending.Lock()
+	defer a.sending.Unlock()
+	return a.stream.Send(answer) //nolint:wrapcheck // the stream's own
 }
 
 // settle applies a frame and makes its answer; nil when the node is silent.

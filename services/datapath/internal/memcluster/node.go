@@ -1,6 +1,7 @@
 package memcluster
 
 import (
+	"bytes"
 	"context"
 	"hash/crc32"
 	"sync"
@@ -25,8 +26,12 @@ type Faults struct {
 	Dead bool
 	// Torn: the node dies at the next frame, after half of it was written.
 	Torn bool
+	// Stall is how much longer than Delay some frames take.
+	Stall func(*chunkv1.AppendRequest) time.Duration
 	// Append refuses frames with what it returns.
 	Append func(*chunkv1.AppendRequest) error
+	// Forget: appended bytes are checked but not kept.
+	Forget bool
 	// Create refuses new chunks with what it returns.
 	Create func(*chunkv1.CreateChunkRequest) error
 }
@@ -57,7 +62,9 @@ type Key struct {
 type Chunk struct {
 	K, M   uint32
 	Frames []Frame
-	Rows   []byte
+	// End is the rows of all frames; Rows are their bytes, in copies only.
+	End  uint64
+	Rows []byte
 	// Refused: an append was refused, so all later ones are.
 	Refused, Fenced, Sealed bool
 	Length                  uint64
@@ -70,6 +77,8 @@ type Frame struct {
 	Stored       int
 	Synced       uint64
 	Continuation bool
+
+	data []byte
 }
 
 func newNode(zone, name string) *Node {
@@ -124,8 +133,22 @@ func (n *Node) Chunk(key Key) (Chunk, bool) {
 	}
 	clone := *c
 	clone.Frames = append([]Frame(nil), c.Frames...)
-	clone.Rows = append([]byte(nil), c.Rows...)
+	clone.Rows = c.rows(0, c.End)
 	return clone, true
+}
+
+// rows copies bytes out of the frames.
+func (c *Chunk) rows(from, to uint64) []byte {
+	out := make([]byte, to-from)
+	for _, f := range c.Frames {
+		end := f.Row + uint64(len(f.data))
+		if f.Row >= to || end <= from {
+			continue
+		}
+		at := max(f.Row, from)
+		copy(out[at-from:], f.data[at-f.Row:])
+	}
+	return out
 }
 
 func keyOf(ref *chunkv1.ChunkRef) Key {
@@ -195,10 +218,10 @@ func (n *Node) ReadChunk(ctx context.Context, r *chunkv1.ReadChunkRequest) (*chu
 		return nil, err
 	}
 	end := r.GetRow() + uint64(r.GetRows())
-	if end > uint64(len(c.Rows)) {
+	if end > c.End {
 		return nil, fault.New(codes.OutOfRange, typesv1.Reason_REASON_RANGE_NOT_SATISFIABLE, "rows beyond the end")
 	}
-	rows := c.Rows[r.GetRow():end]
+	rows := c.rows(r.GetRow(), end)
 	rows = rows[:block.TrimZeros(rows)]
 	data := rpc.Buffer(ctx)
 	if len(data) < len(rows) {
@@ -220,7 +243,7 @@ func (n *Node) FenceChunk(ctx context.Context, r *chunkv1.FenceChunkRequest) (*c
 		return nil, err
 	}
 	c.Fenced = true
-	return &chunkv1.FenceChunkResponse{EndRow: uint64(len(c.Rows))}, nil
+	return &chunkv1.FenceChunkResponse{EndRow: c.End}, nil
 }
 
 // SealChunk writes a footer.
@@ -233,7 +256,7 @@ func (n *Node) SealChunk(ctx context.Context, r *chunkv1.SealChunkRequest) (*chu
 	if err != nil {
 		return nil, err
 	}
-	if uint64(len(c.Rows)) < r.GetLength() {
+	if c.End < r.GetLength() {
 		return nil, fault.New(codes.FailedPrecondition, typesv1.Reason_REASON_ROW_MISMATCH, "the chunk is shorter")
 	}
 	c.Fenced, c.Sealed, c.Length = true, true, r.GetLength()
@@ -250,7 +273,7 @@ func (n *Node) StatChunk(ctx context.Context, r *chunkv1.StatChunkRequest) (*chu
 	if err != nil {
 		return nil, err
 	}
-	return &chunkv1.StatChunkResponse{Info: &chunkv1.ChunkInfo{Chunk: r.GetChunk(), EndRow: uint64(len(c.Rows)), K: c.K, M: c.M}}, nil
+	return &chunkv1.StatChunkResponse{Info: &chunkv1.ChunkInfo{Chunk: r.GetChunk(), EndRow: c.End, K: c.K, M: c.M}}, nil
 }
 
 // apply makes a frame durable, or says why not. mu is held.
@@ -269,11 +292,14 @@ func (n *Node) apply(r *chunkv1.AppendRequest) error {
 		c.Refused = true
 		return err
 	}
-	c.Frames = append(c.Frames, Frame{
+	f := Frame{
 		Row: r.GetRow(), Rows: r.GetRows(), Stored: len(r.GetData()), Synced: r.GetSyncedRow(), Continuation: r.GetContinuation(),
-	})
-	c.Rows = append(c.Rows, r.GetData()...)
-	c.Rows = append(c.Rows, make([]byte, int(r.GetRows())-len(r.GetData()))...)
+	}
+	if !n.faults.Forget {
+		f.data = bytes.Clone(r.GetData())
+	}
+	c.Frames = append(c.Frames, f)
+	c.End += uint64(r.GetRows())
 	if len(r.GetData()) > 0 {
 		n.frames++
 	}
@@ -282,7 +308,7 @@ func (n *Node) apply(r *chunkv1.AppendRequest) error {
 
 func (c *Chunk) check(r *chunkv1.AppendRequest) error {
 	table := crc32.MakeTable(crc32.Castagnoli)
-	switch end := uint64(len(c.Rows)); {
+	switch end := c.End; {
 	case c.Fenced:
 		return fault.New(codes.FailedPrecondition, typesv1.Reason_REASON_CHUNK_FENCED, "fenced at %d", end)
 	case c.Refused || r.GetRow() != end || r.GetSyncedRow() > end:

@@ -355,7 +355,7 @@ func pick(nodes []*placementv1.Node, wanted *typesv1.Scheme, exclude []string) (
 			if int(m) < widest(int(k+m))+1 {
 				continue
 			}
-			if best == nil || (k+m)*best.GetK() < (best.GetK()+best.GetM())*k {
+			if best == nil || (k+m)*best.GetK() <= (best.GetK()+best.GetM())*k {
 				best = &typesv1.Scheme{K: k, M: m}
 			}
 		}
