@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/grpclog"
 
 	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
 	metadatav1 "github.com/drystone-store/drystone/proto/gen/drystone/metadata/v1"
@@ -30,7 +31,10 @@ import (
 	"github.com/drystone-store/drystone/services/kit/rpc"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard)) // As cmd does.
+	goleak.VerifyTestMain(m)
+}
 
 const testToken = "0123456789abcdef-token"
 
@@ -243,3 +247,11 @@ func (w *world) put(t testing.TB, bucket, key string, body []byte, headers ...st
 func objectURL(bucket, key string) string { return "/v1/buckets/" + bucket + "/objects/" + escape(key) }
 
 func (w *world) objects() apiv1.ObjectServiceClient { return apiv1.NewObjectServiceClient(w.grpc) }
+
+// decode reads JSON.
+func decode(t testing.TB, raw []byte, v any) {
+	t.Helper()
+	if err := json.Unmarshal(raw, v); err != nil {
+		t.Fatalf("%v in %s", err, raw)
+	}
+}

@@ -1,0 +1,409 @@
+package frontdoor
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"hash"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/minio/crc64nvme"
+	"google.golang.org/grpc/codes"
+
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/datapath/erasure"
+	"github.com/drystone-store/drystone/services/datapath/volume"
+	"github.com/drystone-store/drystone/services/frontdoor/internal/inmemory"
+	"github.com/drystone-store/drystone/services/frontdoor/internal/object"
+	"github.com/drystone-store/drystone/services/kit/fault"
+)
+
+// dial opens a connection for requests that no http.Client would send.
+func (w *world) dial(t testing.TB) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", w.rest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// head completes a request's head: head ends behind its last own header.
+func rawHead(head string) string {
+	return head + "Host: test\r\nAuthorization: Bearer " + testToken + "\r\n\r\n"
+}
+
+// raw sends a request as it is spelled and reads the answer.
+func (w *world) raw(t testing.TB, head, body string) answer {
+	t.Helper()
+	conn := w.dial(t)
+	defer conn.Close()
+	if _, err := io.WriteString(conn, rawHead(head)+body); err != nil {
+		t.Fatal(err)
+	}
+	return readAnswer(t, conn)
+}
+
+func readAnswer(t testing.TB, conn net.Conn) answer {
+	t.Helper()
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	a := answer{status: resp.StatusCode, header: resp.Header}
+	if a.body, err = io.ReadAll(resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	a.explain()
+	return a
+}
+
+// Whatever way a body ends too early, nothing is stored; who still listens gets to know.
+func TestBodiesThatBreakOff(t *testing.T) {
+	large := strings.Repeat("x", 600<<10)
+	for _, tc := range []struct {
+		name, head, body string
+		reason           string // empty: nobody is there to hear it
+		hangUp           bool
+	}{
+		{"small, half closed", "PUT /v1/buckets/bbb/objects/k HTTP/1.1\r\nContent-Length: 100\r\n", "short", "INCOMPLETE_BODY", false},
+		{"large, half closed", "PUT /v1/buckets/bbb/objects/k HTTP/1.1\r\nContent-Length: 6000000\r\n", large, "INCOMPLETE_BODY", false},
+		{"chunked, half closed", "PUT /v1/buckets/bbb/objects/k HTTP/1.1\r\nTransfer-Encoding: chunked\r\n", "5\r\nabcde\r\n", "INCOMPLETE_BODY", false},
+		{"chunked, in a chunk", "PUT /v1/buckets/bbb/objects/k HTTP/1.1\r\nTransfer-Encoding: chunked\r\n", "50\r\nabcde", "INCOMPLETE_BODY", false},
+		{"chunked, large", "PUT /v1/buckets/bbb/objects/k HTTP/1.1\r\nTransfer-Encoding: chunked\r\n", "96000\r\n" + large + "\r\n", "INCOMPLETE_BODY", false},
+		{"chunked, before the trailer", "PUT /v1/buckets/bbb/objects/k HTTP/1.1\r\nTransfer-Encoding: chunked\r\n", "5\r\nabcde\r\n0\r\n", "INVALID_ARGUMENT", false},
+		{"chunked, malformed", "PUT /v1/buckets/bbb/objects/k HTTP/1.1\r\nTransfer-Encoding: chunked\r\n", "xyz\r\nabcde\r\n0\r\n\r\n", "INVALID_ARGUMENT", false},
+		{"small, gone", "PUT /v1/buckets/bbb/objects/k HTTP/1.1\r\nContent-Length: 100\r\n", "short", "", true},
+		{"large, gone", "PUT /v1/buckets/bbb/objects/k HTTP/1.1\r\nContent-Length: 6000000\r\n", large, "", true},
+		{"chunked, gone", "PUT /v1/buckets/bbb/objects/k HTTP/1.1\r\nTransfer-Encoding: chunked\r\n", "5\r\nabcde\r\n", "", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t, worldOptions{})
+			w.bucket(t, "bbb")
+			conn := w.dial(t)
+			if _, err := io.WriteString(conn, rawHead(tc.head)+tc.body); err != nil {
+				t.Fatal(err)
+			}
+			if tc.hangUp {
+				_ = conn.Close()
+			} else {
+				if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+					t.Fatal(err)
+				}
+				if a := readAnswer(t, conn); a.status != http.StatusBadRequest || a.reason != tc.reason {
+					t.Errorf("%d %q: %s", a.status, a.reason, a.body)
+				}
+			}
+			w.settle(t, "PutObject")
+			if n := w.names.Objects(); n != 0 || w.names.Commits() != 0 || w.volumes.Streams() != 0 {
+				t.Errorf("%d objects, %d commits, %d open streams", n, w.names.Commits(), w.volumes.Streams())
+			}
+		})
+	}
+}
+
+// settle waits until the log has a line of an operation: the request is over then.
+func (w *world) settle(t testing.TB, op string) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !strings.Contains(w.logs.String(), `"op":"`+op+`"`) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no %s came to its end", op)
+		}
+		runtime.Gosched()
+	}
+}
+
+// Who waits for a "100 Continue" before it sends its body is refused without one.
+func TestRefusalBeforeTheBody(t *testing.T) {
+	w := crowded(t)
+	const expect = "Expect: 100-continue\r\nContent-Length: 6000000\r\nHost: test\r\n"
+	token := "Authorization: Bearer " + testToken + "\r\n"
+	for _, tc := range []struct {
+		name, head string
+		status     int
+	}{
+		{"no token", "PUT /v1/buckets/full/objects/k HTTP/1.1\r\n" + expect, 401},
+		{"wrong token", "PUT /v1/buckets/full/objects/k HTTP/1.1\r\nAuthorization: Bearer wrong\r\n" + expect, 401},
+		{"no bucket", "PUT /v1/buckets/missing/objects/k HTTP/1.1\r\n" + token + expect, 404},
+		{"another's bucket", "PUT /v1/buckets/theirs/objects/k HTTP/1.1\r\n" + token + expect, 403},
+		{"precondition", "PUT /v1/buckets/full/objects/key HTTP/1.1\r\nIf-None-Match: *\r\n" + token + expect, 412},
+		{"no route", "PUT /v1/nothing HTTP/1.1\r\n" + token + expect, 404},
+		{"too large", "PUT /v1/buckets/full/objects/k HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5497558138881\r\nHost: test\r\n" + token, 413},
+		{"metadata", "PUT /v1/buckets/full/objects/k HTTP/1.1\r\nDrystone-Meta-A: " + strings.Repeat("v", 2048) + "\r\n" + token + expect, 400},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			conn := w.dial(t)
+			if _, err := io.WriteString(conn, tc.head+"\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			line, err := bufio.NewReader(conn).ReadString('\n')
+			if err != nil || !strings.HasPrefix(line, fmt.Sprintf("HTTP/1.1 %d ", tc.status)) {
+				t.Fatalf("%q, %v", line, err)
+			}
+		})
+	}
+	t.Run("accepted", func(t *testing.T) {
+		conn := w.dial(t)
+		head := "PUT /v1/buckets/full/objects/k HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n"
+		if _, err := io.WriteString(conn, rawHead(head)); err != nil {
+			t.Fatal(err)
+		}
+		r := bufio.NewReader(conn)
+		if line, err := r.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
+			t.Fatalf("%q, %v", line, err)
+		}
+		if _, err := r.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, "abc"); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := r.ReadString('\n'); err != nil || line != "HTTP/1.1 200 OK\r\n" {
+			t.Fatalf("%q, %v", line, err)
+		}
+	})
+}
+
+// Checksums may come behind the body, announced or, for the one that is always computed, not.
+func TestTrailers(t *testing.T) {
+	sum := sha256.Sum256([]byte("hello"))
+	sha := base64.StdEncoding.EncodeToString(sum[:])
+	crc := crc64([]byte("hello"))
+	w := newWorld(t, worldOptions{})
+	w.bucket(t, "bbb")
+	for _, tc := range []struct {
+		name, announced, trailer string
+		status                   int
+		reason                   string
+	}{
+		{"none", "", "", 200, ""},
+		{"CRC64-NVME", "Drystone-Checksum-Crc64nvme", "Drystone-Checksum-Crc64nvme: " + crc, 200, ""},
+		{"CRC64-NVME, not announced", "", "Drystone-Checksum-Crc64nvme: " + crc, 200, ""},
+		{"CRC64-NVME, wrong", "Drystone-Checksum-Crc64nvme", "Drystone-Checksum-Crc64nvme: AAAAAAAAAAA=", 400, "BAD_CHECKSUM"},
+		{"SHA-256 as S3's SDKs send it", "x-amz-checksum-sha256", "x-amz-checksum-sha256: " + sha, 200, ""},
+		{"SHA-256, wrong", "x-amz-checksum-sha256", "x-amz-checksum-sha256: " + base64.StdEncoding.EncodeToString(make([]byte, 32)), 400, "BAD_CHECKSUM"},
+		{"SHA-256, not announced", "", "x-amz-checksum-sha256: " + sha, 400, "INVALID_ARGUMENT"},
+		{"Content-Digest", "Content-Digest", "Content-Digest: sha-256=:" + sha + ":", 200, ""},
+		{"announced, not sent", "x-amz-checksum-sha256", "", 400, "INVALID_ARGUMENT"},
+		{"rubbish", "Content-Digest", "Content-Digest: rubbish", 400, "INVALID_ARGUMENT"},
+		{"what is no checksum", "X-Whatever", "X-Whatever: 1", 200, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			head := "PUT /v1/buckets/bbb/objects/k HTTP/1.1\r\nTransfer-Encoding: chunked\r\n"
+			if tc.announced != "" {
+				head += "Trailer: " + tc.announced + "\r\n"
+			}
+			body := "5\r\nhello\r\n0\r\n"
+			if tc.trailer != "" {
+				body += tc.trailer + "\r\n"
+			}
+			a := w.raw(t, head, body+"\r\n")
+			if a.status != tc.status || a.reason != tc.reason {
+				t.Fatalf("%d %q: %s", a.status, a.reason, a.body)
+			}
+		})
+	}
+}
+
+// A reader that fails in the middle ends the connection; nobody may take the part for the whole.
+func TestReadThatFailsInTheMiddle(t *testing.T) {
+	for _, at := range []int{0, 1} {
+		t.Run(fmt.Sprintf("after %d MiB", at), func(t *testing.T) {
+			w := newWorld(t, worldOptions{})
+			w.bucket(t, "bbb")
+			w.put(t, "bbb", "k", payload(3<<20))
+			for range at {
+				w.volumes.Fail(nil)
+			}
+			w.volumes.Fail(fault.New(codes.DataLoss, typesv1.Reason_REASON_TOO_MUCH_LOST, "five disks are gone"))
+			req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+w.rest+objectURL("bbb", "k"), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+testToken)
+			resp, err := w.client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			got, err := io.ReadAll(resp.Body)
+			if at == 0 {
+				if err != nil || resp.StatusCode != http.StatusInternalServerError || !bytes.Contains(got, []byte("TOO_MUCH_LOST")) {
+					t.Fatalf("%d %s, %v", resp.StatusCode, got, err)
+				}
+				return
+			}
+			if err == nil || len(got) >= 3<<20 || bytes.Contains(got, []byte("TOO_MUCH_LOST")) {
+				t.Fatalf("%d bytes, %v", len(got), err)
+			}
+			w.settle(t, "GetObject")
+			if !strings.Contains(w.logs.String(), `"aborted":true`) {
+				t.Fatal("the log does not tell")
+			}
+		})
+	}
+}
+
+// The front's own copy of a slice is right: the volumes overwrite theirs as soon as they may.
+func TestEveryRangeComesBack(t *testing.T) {
+	w := newWorld(t, worldOptions{})
+	w.bucket(t, "bbb")
+	const size = 3<<20 + 4321
+	data := payload(size)
+	w.put(t, "bbb", "k", data)
+	edges := []int{0, 1, 16<<10 - 1, 16 << 10, 1<<20 - 1, 1 << 20, 1<<20 + 1, 2 << 20, size - 1}
+	for _, first := range edges {
+		for _, last := range append(edges, size, size+100) {
+			a := w.call(t, "GET", objectURL("bbb", "k"), nil, "Range", fmt.Sprintf("bytes=%d-%d", first, last))
+			if last < first {
+				if a.status != 200 || !bytes.Equal(a.body, data) {
+					t.Fatalf("%d-%d: %d, %d bytes", first, last, a.status, len(a.body))
+				}
+				continue
+			}
+			end := min(last, size-1)
+			want := fmt.Sprintf("bytes %d-%d/%d", first, end, size)
+			if a.status != 206 || a.header.Get("Content-Range") != want || !bytes.Equal(a.body, data[first:end+1]) {
+				t.Fatalf("%d-%d: %d, %s, %d bytes", first, last, a.status, a.header.Get("Content-Range"), len(a.body))
+			}
+		}
+		a := w.call(t, "GET", objectURL("bbb", "k"), nil, "Range", fmt.Sprintf("bytes=-%d", first+1))
+		if a.status != 206 || !bytes.Equal(a.body, data[size-first-1:]) {
+			t.Fatalf("-%d: %d, %d bytes", first+1, a.status, len(a.body))
+		}
+	}
+}
+
+// hole is storage that keeps nothing but a checksum, and brings back as many bytes as are asked for.
+type hole struct {
+	inmemory.Volumes
+	seen hash.Hash
+	size atomic.Int64
+}
+
+func (h *hole) Stream(context.Context, erasure.Scheme, *typesv1.RecordHeader) (object.Stream, error) {
+	return h, nil
+}
+
+func (h *hole) Write(p []byte) (int, error) {
+	h.size.Add(int64(len(p)))
+	return h.seen.Write(p)
+}
+
+func (h *hole) Finish(context.Context, *typesv1.Checksum) (volume.Placed, error) {
+	return volume.Placed{Extents: []*typesv1.Extent{{Volume: 1, Length: uint64(h.size.Load()), Run: 1 << 20}}}, nil
+}
+
+func (h *hole) Abort() {}
+
+func (h *hole) Read(_ context.Context, _ []*typesv1.Extent, _, length int64, emit func([]byte) error) error {
+	buf := make([]byte, 1<<20)
+	for length > 0 {
+		n := min(length, int64(len(buf)))
+		if err := emit(buf[:n]); err != nil {
+			return err
+		}
+		length -= n
+	}
+	return nil
+}
+
+// generated is n bytes of a generator.
+type generated struct {
+	source *rand.ChaCha8
+	left   int64
+}
+
+func (g *generated) Read(p []byte) (int, error) {
+	if g.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := g.source.Read(p[:min(int64(len(p)), g.left)])
+	g.left -= int64(n)
+	return n, err
+}
+
+// A gigabyte goes in and comes out through a heap of a few megabytes.
+func TestLargeBodyInASmallHeap(t *testing.T) {
+	if testing.Short() {
+		t.Skip("moves two gigabytes")
+	}
+	const size, bound = 1 << 30, 24 << 20
+	h := &hole{seen: crc64nvme.New()}
+	w := newWorld(t, worldOptions{writer: h, reader: h})
+	w.bucket(t, "bbb")
+	peak := watchHeap(t)
+	sent := crc64nvme.New()
+	req, err := http.NewRequestWithContext(t.Context(), "PUT", "http://"+w.rest+objectURL("bbb", "k"),
+		io.TeeReader(&generated{source: rand.NewChaCha8([32]byte{1}), left: size}, sent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.ContentLength = size
+	req.Header.Set("Authorization", "Bearer "+testToken)
+	if a := w.do(t, req); a.status != http.StatusOK {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	if !bytes.Equal(sent.Sum(nil), h.seen.Sum(nil)) {
+		t.Fatal("other bytes arrived")
+	}
+	req, err = http.NewRequestWithContext(t.Context(), "GET", "http://"+w.rest+objectURL("bbb", "k"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+testToken)
+	resp, err := w.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if n, err := io.Copy(io.Discard, resp.Body); n != size || err != nil {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	if got := peak(); got > bound {
+		t.Fatalf("the heap grew to %d MiB", got>>20)
+	}
+}
+
+// watchHeap samples the live heap until the returned function is called, which tells the peak.
+func watchHeap(t *testing.T) func() uint64 {
+	t.Helper()
+	stop, peak := make(chan struct{}), make(chan uint64)
+	go func() {
+		var most uint64
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			most = max(most, m.HeapInuse)
+			select {
+			case <-stop:
+				peak <- most
+				return
+			case <-ticker.C:
+			}
+		}
+	}()
+	return func() uint64 {
+		close(stop)
+		return <-peak
+	}
+}
