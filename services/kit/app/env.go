@@ -4,8 +4,9 @@ package app
 import (
 	"log/slog"
 
-	"github.com/drystone-store/drystone/services/kit/rpc"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/drystone-store/drystone/services/kit/rpc"
 )
 
 // Env is what every service gets from the process it runs in.

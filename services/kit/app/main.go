@@ -7,19 +7,19 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	"go.opentelemetry.io/otel"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/drystone-store/drystone/services/kit/clock"
 	"github.com/drystone-store/drystone/services/kit/config"
 	"github.com/drystone-store/drystone/services/kit/log"
 	"github.com/drystone-store/drystone/services/kit/rpc"
 	"github.com/drystone-store/drystone/services/kit/telemetry"
-	"go.opentelemetry.io/otel"
-	"golang.org/x/sync/errgroup"
 )
 
 // Exit codes of every service binary.
@@ -120,7 +120,7 @@ func (p process[C]) fail(code int, err error) int {
 // serve runs the service and its debug listener until ctx ends or one of them fails.
 func (p process[C]) serve(ctx context.Context, f file[C]) error {
 	if _, err := clock.Offset(); err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	level, err := f.level()
 	if err != nil {
@@ -129,7 +129,7 @@ func (p process[C]) serve(ctx context.Context, f file[C]) error {
 	logger := log.New(p.stderr, p.name, level)
 	tracing, err := telemetry.NewTracing(p.name, f.TraceRatio)
 	if err != nil {
-		return err //nolint:wrapcheck // says all
+		return err
 	}
 	otel.SetTracerProvider(tracing)
 	metrics := telemetry.NewMetrics()
@@ -142,7 +142,7 @@ func (p process[C]) serve(ctx context.Context, f file[C]) error {
 	defer end()
 	group, running := errgroup.WithContext(running)
 	if f.DebugListen != "" {
-		listener, err := net.Listen("tcp", f.DebugListen) //nolint:noctx // takes no time
+		listener, err := rpc.Listen(running, f.DebugListen)
 		if err != nil {
 			return fmt.Errorf("listen for debugging: %w", err)
 		}

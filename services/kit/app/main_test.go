@@ -15,8 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/drystone-store/drystone/services/kit/rpc"
 	"go.uber.org/goleak"
+
+	"github.com/drystone-store/drystone/services/kit/rpc"
 )
 
 // childEnv makes this binary a service, for the tests of signals.
@@ -97,8 +98,10 @@ func TestExitCodes(t *testing.T) {
 		{"no such file", []string{"--config", good + "x"}, nil, 2, false, nil, []string{"no such file"}},
 		{"unknown field", []string{"--config", write("prot: 7\n")}, nil, 2, false, nil, []string{"line 1", "prot"}},
 		{
-			"every error of both halves", []string{"--config", write("port: -1\nlog_level: loud\ntrace_ratio: 2\ndebug_listen: here\ndebug_pprof: true\n")},
-			nil, 2, false, nil, []string{"port: negative", "log_level", "trace_ratio", "debug_listen"},
+			"every error of both halves",
+			[]string{"--config", write("port: -1\nlog_level: loud\ntrace_ratio: 2\ndebug_listen: here\ndebug_pprof: true\n")},
+			nil, 2, false, nil,
+			[]string{"port: negative", "log_level", "trace_ratio", "debug_listen"},
 		},
 		{"pprof without a port", []string{"--config", write("debug_pprof: true\n")}, nil, 2, false, nil, []string{"debug_pprof"}},
 		{"debug address in use", []string{"--config", write("debug_listen: " + taken(t) + "\n")}, nil, 1, false, nil, []string{"listen for debugging"}},
@@ -156,7 +159,7 @@ func TestDebugListenerFollowsTheServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	get := func(path string) int {
-		resp, err := http.Get("http://" + address + path) //nolint:noctx // a test
+		resp, err := http.Get("http://" + address + path)
 		if err != nil {
 			t.Error(err)
 			return 0

@@ -12,10 +12,11 @@ import (
 	"errors"
 	"time"
 
-	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
-	"github.com/drystone-store/drystone/services/kit/fault"
 	"github.com/sony/gobreaker/v2"
 	"google.golang.org/grpc/codes"
+
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/kit/fault"
 )
 
 const (

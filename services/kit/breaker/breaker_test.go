@@ -8,12 +8,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
-	"github.com/drystone-store/drystone/services/kit/breaker"
-	"github.com/drystone-store/drystone/services/kit/fault"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
+
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/kit/breaker"
+	"github.com/drystone-store/drystone/services/kit/fault"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -36,7 +37,7 @@ func TestJudgeEveryCode(t *testing.T) {
 }
 
 func TestJudgeReasons(t *testing.T) {
-	unavailable := func(r typesv1.Reason) error { return fault.New(codes.Unavailable, r, "") }
+	unavailable := func(r typesv1.Reason) *fault.Error { return fault.New(codes.Unavailable, r, "") }
 	for _, tt := range []struct {
 		name string
 		err  error
@@ -51,7 +52,7 @@ func TestJudgeReasons(t *testing.T) {
 		{"one disk is read-only", unavailable(typesv1.Reason_REASON_DISK_READ_ONLY), breaker.Success},
 		{"short of disks", unavailable(typesv1.Reason_REASON_NOT_ENOUGH_DISKS), breaker.Success},
 		{"a breaker behind it", unavailable(typesv1.Reason_REASON_BREAKER_OPEN), breaker.Success},
-		{"over the wire", unavailable(typesv1.Reason_REASON_DISK_FAILED).(*fault.Error).GRPCStatus().Err(), breaker.Success},
+		{"over the wire", unavailable(typesv1.Reason_REASON_DISK_FAILED).GRPCStatus().Err(), breaker.Success},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := breaker.Judge(tt.err); got != tt.want {

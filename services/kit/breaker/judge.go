@@ -1,20 +1,21 @@
 package breaker
 
 import (
+	"google.golang.org/grpc/codes"
+
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/kit/fault"
-	"google.golang.org/grpc/codes"
 )
 
 // Verdict is what one answer says about the peer that gave it.
 type Verdict int
 
 const (
-	// Success: the peer serves.
+	// Success says that the peer serves.
 	Success Verdict = iota
-	// Failure: the peer does not serve.
+	// Failure says that it does not.
 	Failure
-	// Ignored: the answer says nothing about the peer.
+	// Ignored says nothing about the peer.
 	Ignored
 )
 

@@ -21,7 +21,7 @@ type setting struct {
 }
 
 // readOnce is the package's only state: a drill sets the variable before the process starts, so it cannot change.
-var readOnce = sync.OnceValue(func() setting { //nolint:gochecknoglobals // see above
+var readOnce = sync.OnceValue(func() setting { // see above
 	d, err := parse(os.Getenv(OffsetEnv))
 	return setting{offset: d, err: err}
 })

@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/drystone-store/drystone/services/kit/clock"
 	"go.uber.org/goleak"
+
+	"github.com/drystone-store/drystone/services/kit/clock"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -29,7 +30,7 @@ func TestOffsetIsReadFromTheEnvironment(t *testing.T) {
 		{"", "offset=0s error=false ahead=0s since=true"},
 	} {
 		t.Run(tt.value, func(t *testing.T) {
-			cmd := exec.Command(os.Args[0], "-test.run=^TestOffsetIsReadFromTheEnvironment$", "-test.v") //nolint:gosec // this very test
+			cmd := exec.Command(os.Args[0], "-test.run=^TestOffsetIsReadFromTheEnvironment$", "-test.v")
 			cmd.Env = append(os.Environ(), child+"=1", clock.OffsetEnv+"="+tt.value)
 			out, err := cmd.CombinedOutput()
 			if err != nil || !strings.Contains(string(out), tt.want) {

@@ -25,11 +25,11 @@ type Validator interface{ Validate() error }
 
 // Load reads the file over the values of c and validates the result.
 func Load(path string, c any) error {
-	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("open configuration: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 	if err != nil {
 		return fmt.Errorf("read configuration: %w", err)

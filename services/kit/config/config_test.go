@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/drystone-store/drystone/services/kit/config"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
+
+	"github.com/drystone-store/drystone/services/kit/config"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -47,7 +48,7 @@ func TestParse(t *testing.T) {
 		errs       []string
 	}{
 		{"all", "name: a\ntimeout: 1m30s\ncache: 64MiB\ntoken_file: /run/token\netcd: {endpoints: [h:1, h:2]}\n", want, nil},
-		{"unknown field", "name: a\nnmae: b\n", sample{}, []string{"line 2", "nmae"}},
+		{"unknown field", "name: a\nnickname: b\n", sample{}, []string{"line 2", "nickname"}},
 		{"unknown nested field", "name: a\netcd:\n  hosts: []\n", sample{}, []string{"line 3", "hosts"}},
 		{"every decoding error", "timeout: soon\nname: a\ncache: 3 elephants\nx: 1\n", sample{}, []string{"line 1", "line 3", "3 elephants", "line 4"}},
 		{"field given twice", "name: a\nname: b\n", sample{}, []string{"name", "already"}},
@@ -92,7 +93,7 @@ func TestLoad(t *testing.T) {
 	if err := config.Load(path, &sample{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
-	if err := os.WriteFile(path, []byte("nmae: a\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("nickname: a\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := config.Load(path, &sample{}); err == nil || !strings.Contains(err.Error(), path) {

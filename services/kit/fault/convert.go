@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 
-	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 )
 
 // From makes any error an *Error: one in the chain is returned as it is, a gRPC status and a context error are
@@ -62,7 +63,7 @@ func FromWire(code int32, reason, message string) error {
 	if code == 0 {
 		return nil
 	}
-	c := codes.Code(code) //nolint:gosec // a negative or unknown number prints as such and is handled as no known code
+	c := codes.Code(code)
 	return &Error{code: c, reason: parseReason(reason), message: message}
 }
 
@@ -73,7 +74,7 @@ func ToWire(err error) (code int32, reason, message string) {
 		return 0, "", ""
 	}
 	e := From(err)
-	return int32(e.code), Name(e.reason), e.message //nolint:gosec // codes are small
+	return int32(e.code), Name(e.reason), e.message
 }
 
 // find looks for what has a code: an *Error, a gRPC status, a context error, in this order.

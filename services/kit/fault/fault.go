@@ -20,12 +20,13 @@ import (
 	"strings"
 	"time"
 
-	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 )
 
 // Domain is the ErrorInfo domain of every reason of this system.
@@ -96,7 +97,7 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // Is says that target is an *Error of the same code and reason.
 func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error) //nolint:errorlint // errors.Is walks the chain; here one link is compared
+	t, ok := target.(*Error)
 	return ok && t.code == e.code && t.reason == e.reason
 }
 

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"github.com/drystone-store/drystone/services/kit/fault"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/drystone-store/drystone/services/kit/fault"
 )
 
 // BytesOptions configure a Bytes.

@@ -7,15 +7,16 @@ import (
 	"testing/synctest"
 	"time"
 
-	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
-	"github.com/drystone-store/drystone/services/kit/fault"
-	"github.com/drystone-store/drystone/services/kit/limit"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 	"pgregory.net/rapid"
+
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/kit/fault"
+	"github.com/drystone-store/drystone/services/kit/limit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

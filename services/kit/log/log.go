@@ -42,7 +42,7 @@ func (s *Scope) Init(correlation string) {
 // NewCorrelation is a new correlation id.
 func NewCorrelation() string { return format(mint()) }
 
-func mint() uint64 { return rand.Uint64() } //nolint:gosec // no secret, see Init
+func mint() uint64 { return rand.Uint64() }
 
 func format(id uint64) string {
 	const hexBase = 16
@@ -137,7 +137,7 @@ func (h handler) Handle(ctx context.Context, r slog.Record) error {
 	if sc := trace.SpanContextFromContext(ctx); sc.IsSampled() {
 		r.AddAttrs(slog.String("traceId", sc.TraceID().String()))
 	}
-	return h.next.Handle(ctx, r) //nolint:wrapcheck // a decorator
+	return h.next.Handle(ctx, r)
 }
 
 func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler { return handler{h.next.WithAttrs(attrs)} }

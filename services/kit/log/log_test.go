@@ -8,13 +8,17 @@ import (
 	"log/slog"
 	"testing"
 
-	"github.com/drystone-store/drystone/services/kit/log"
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
+
+	"github.com/drystone-store/drystone/services/kit/log"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// inner is a key of a context further in.
+type inner struct{}
 
 func TestLines(t *testing.T) {
 	sampled := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled})
@@ -32,7 +36,7 @@ func TestLines(t *testing.T) {
 		}, map[string]any{"level": "INFO", "msg": "x", "service": "svc", "correlationId": "c-1"}},
 		{"of a tenant learnt later", func(ctx context.Context, l *slog.Logger) {
 			outer := log.WithCorrelation(ctx, "c-1")
-			log.SetTenant(context.WithValue(outer, struct{}{}, 1), "t-1")
+			log.SetTenant(context.WithValue(outer, inner{}, 1), "t-1")
 			l.InfoContext(outer, "x")
 		}, map[string]any{"level": "INFO", "msg": "x", "service": "svc", "correlationId": "c-1", "tenantId": "t-1"}},
 		{"in a trace", func(ctx context.Context, l *slog.Logger) {

@@ -9,11 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+
 	chunkv1 "github.com/drystone-store/drystone/proto/gen/drystone/chunk/v1"
 	"github.com/drystone-store/drystone/services/kit/rpc"
 	"github.com/drystone-store/drystone/services/kit/telemetry"
-	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc"
 )
 
 func benchServer(b *testing.B, tracing *telemetry.Tracing) *rpc.Server {

@@ -9,10 +9,11 @@ import (
 	"testing"
 	"unsafe"
 
+	"google.golang.org/grpc"
+
 	chunkv1 "github.com/drystone-store/drystone/proto/gen/drystone/chunk/v1"
 	"github.com/drystone-store/drystone/services/kit/fault"
 	"github.com/drystone-store/drystone/services/kit/rpc"
-	"google.golang.org/grpc"
 )
 
 func bulk() rpc.BulkFields {

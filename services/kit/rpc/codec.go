@@ -68,16 +68,16 @@ func (c *codec) plan(v any) (*bulkPlan, error) {
 func (c *codec) newPlan(v any, t reflect.Type) (*bulkPlan, error) {
 	m, ok := v.(proto.Message)
 	if !ok || t.Kind() != reflect.Pointer {
-		return nil, nil //nolint:nilnil // gRPC's codec says what is wrong with it
+		return nil, nil // gRPC's codec says what is wrong with it
 	}
 	number, ok := c.fields[m.ProtoReflect().Descriptor().FullName()]
 	if !ok {
-		return nil, nil //nolint:nilnil // no bulk field
+		return nil, nil // no bulk field
 	}
 	t = t.Elem()
 	fast := plans.of(t)
 	if !fast.ok {
-		return nil, nil //nolint:nilnil // not a generated struct: gRPC's codec can do it
+		return nil, nil // not a generated struct: gRPC's codec can do it
 	}
 	prefix := "bytes," + strconv.Itoa(int(number)) + ","
 	for _, i := range fast.fields {
@@ -99,11 +99,11 @@ func (c *codec) Marshal(v any) (mem.BufferSlice, error) {
 		return nil, err
 	}
 	if p == nil {
-		return c.plain.Marshal(v) //nolint:wrapcheck // it is the codec
+		return c.plain.Marshal(v)
 	}
 	from := reflect.ValueOf(v)
 	if from.IsNil() || from.Elem().Field(p.index).Len() < copiedBelow {
-		return c.plain.Marshal(v) //nolint:wrapcheck // it is the codec
+		return c.plain.Marshal(v)
 	}
 	bulk := from.Elem().Field(p.index).Bytes()
 
@@ -140,12 +140,12 @@ func (c *codec) Unmarshal(data mem.BufferSlice, v any) error {
 		return err
 	}
 	if p == nil {
-		return c.plain.Unmarshal(data, v) //nolint:wrapcheck // it is the codec
+		return c.plain.Unmarshal(data, v)
 	}
 	field := reflect.ValueOf(v).Elem().Field(p.index)
 	s := splitter{reader: data.Reader(), number: p.number}
-	defer s.reader.Close() //nolint:errcheck // never fails
-	if field.Len() == 0 {  // bytes that are there are somebody's, a lent buffer is empty (lend)
+	defer s.reader.Close()
+	if field.Len() == 0 { // bytes that are there are somebody's, a lent buffer is empty (lend)
 		s.bulk = field.Bytes()
 	}
 	if err := s.split(); err != nil {
@@ -160,7 +160,7 @@ func (c *codec) Unmarshal(data mem.BufferSlice, v any) error {
 		}
 		return nil
 	}
-	return c.plain.Unmarshal(data, v) //nolint:wrapcheck // it is the codec
+	return c.plain.Unmarshal(data, v)
 }
 
 // lend gives resp the caller's buffer, for Unmarshal.

@@ -5,10 +5,11 @@ import (
 	"testing"
 	"unsafe"
 
-	chunkv1 "github.com/drystone-store/drystone/proto/gen/drystone/chunk/v1"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+
+	chunkv1 "github.com/drystone-store/drystone/proto/gen/drystone/chunk/v1"
 )
 
 func bulkCodec() *codec {

@@ -7,16 +7,18 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	otelcodes "go.opentelemetry.io/otel/codes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/kit/breaker"
 	"github.com/drystone-store/drystone/services/kit/clock"
 	"github.com/drystone-store/drystone/services/kit/fault"
 	"github.com/drystone-store/drystone/services/kit/limit"
 	"github.com/drystone-store/drystone/services/kit/log"
-	otelcodes "go.opentelemetry.io/otel/codes"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 )
 
 // patience is the least time that a call must have had before its passed deadline speaks against the peer: a caller
@@ -34,6 +36,7 @@ type conn struct {
 	codec          *codec // of the network, nil when no field is bulk
 	closeTransport func() error
 	bound          *limit.Limiter
+	refused        prometheus.Counter
 	retry          *retryBudget
 
 	methods  sync.Map // full name → *clientMethod
@@ -60,37 +63,27 @@ func (c *conn) Invoke(ctx context.Context, full string, req, resp any, opts ...g
 		defer cancel()
 	}
 	if err := c.bound.Acquire(ctx); err != nil {
+		c.refused.Inc()
 		return err
 	}
 	defer c.bound.Release()
 	err := c.attempt(ctx, m, req, resp, opts)
-	if c.retry != nil {
-		err = c.again(ctx, err, func() error { return c.attempt(ctx, m, req, resp, opts) })
+	if c.retry == nil {
+		return err
 	}
-	if err == nil {
-		return nil // a nil *fault.Error must not become an error
-	}
-	return err
+	return c.again(ctx, err, func() error { return c.attempt(ctx, m, req, resp, opts) })
 }
 
 // attempt makes one call behind the breaker.
-func (c *conn) attempt(ctx context.Context, m *clientMethod, req, resp any, opts []grpc.CallOption) (failed error) {
+func (c *conn) attempt(ctx context.Context, m *clientMethod, req, resp any, opts []grpc.CallOption) error {
 	done, err := m.breaker.Allow()
 	if err != nil {
 		m.seconds.observe(codes.Unavailable, 0)
 		return err
 	}
 	begin := clock.Now()
-	reported := false
-	defer func() {
-		if !reported { // a panic below: the breaker must hear of it (breaker, constraint 3)
-			done(failed)
-		}
-	}()
-	err = c.send(ctx, m, req, resp, opts)
+	f := c.explain(c.send(ctx, m, req, resp, opts))
 	elapsed := clock.Since(begin)
-	f := c.explain(err)
-	reported = true
 	c.report(done, f, elapsed)
 	if f == nil {
 		m.seconds.observe(codes.OK, elapsed.Seconds())
@@ -104,7 +97,7 @@ func (c *conn) attempt(ctx context.Context, m *clientMethod, req, resp any, opts
 // send goes over the transport; the network gets what a context carries in process.
 func (c *conn) send(ctx context.Context, m *clientMethod, req, resp any, opts []grpc.CallOption) error {
 	if !c.network {
-		return c.transport.Invoke(ctx, m.full, req, resp, opts...) //nolint:wrapcheck // explained by the caller
+		return c.transport.Invoke(ctx, m.full, req, resp, opts...)
 	}
 	ctx, span := c.dialer.tracer.Start(ctx, m.full[1:], clientSpan()...)
 	defer span.End()
@@ -115,7 +108,7 @@ func (c *conn) send(ctx context.Context, m *clientMethod, req, resp any, opts []
 	if err != nil && span.IsRecording() {
 		span.SetStatus(otelcodes.Error, err.Error())
 	}
-	return err //nolint:wrapcheck // explained by the caller
+	return err
 }
 
 // outgoing adds correlation id, caller and trace to the metadata.

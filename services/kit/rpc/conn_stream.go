@@ -7,11 +7,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/drystone-store/drystone/services/kit/clock"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/drystone-store/drystone/services/kit/clock"
 )
 
 // NewStream begins a stream behind the breaker, which hears of it once: at the first response, since that shows a peer
@@ -45,7 +46,7 @@ type observedStream struct {
 	method *clientMethod
 	desc   *grpc.StreamDesc
 	begin  time.Time
-	ctx    context.Context //nolint:containedctx // the stream's, for the log line at its end
+	ctx    context.Context // the stream's, for the log line at its end
 	stop   func() bool
 
 	judged sync.Once
@@ -64,7 +65,7 @@ func (s *observedStream) Header() (metadata.MD, error) {
 func (s *observedStream) SendMsg(m any) error {
 	err := s.ClientStream.SendMsg(m)
 	if err == nil || errors.Is(err, io.EOF) {
-		return err //nolint:wrapcheck // io.EOF has a meaning here
+		return err
 	}
 	return s.settle(err)
 }
@@ -79,7 +80,7 @@ func (s *observedStream) RecvMsg(m any) error {
 		return s.settle(nil)
 	case errors.Is(err, io.EOF):
 		_ = s.settle(nil)
-		return err //nolint:wrapcheck // io.EOF has a meaning here
+		return err
 	}
 	return s.settle(err)
 }

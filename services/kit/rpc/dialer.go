@@ -6,14 +6,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/drystone-store/drystone/services/kit/breaker"
-	"github.com/drystone-store/drystone/services/kit/limit"
-	"github.com/drystone-store/drystone/services/kit/log"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/drystone-store/drystone/services/kit/breaker"
+	"github.com/drystone-store/drystone/services/kit/limit"
+	"github.com/drystone-store/drystone/services/kit/log"
 )
 
 const (
@@ -132,7 +133,7 @@ func (d *Dialer) Dial(target string, o ConnOptions) (Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dial %q: %w", target, err)
 	}
-	c.bound = bound
+	c.bound, c.refused = bound, d.metrics.refused.WithLabelValues(c.peer)
 	if o.Retry {
 		c.retry = newRetryBudget()
 	}

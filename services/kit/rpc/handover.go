@@ -58,7 +58,7 @@ type plan struct {
 // planCache is filled by use; the number of message types bounds it.
 type planCache struct{ byType sync.Map }
 
-var plans planCache //nolint:gochecknoglobals // pure function of a type, remembered
+var plans planCache // pure function of a type, remembered
 
 func (c *planCache) of(t reflect.Type) *plan {
 	if p, ok := c.byType.Load(t); ok {

@@ -6,14 +6,15 @@ import (
 	"testing"
 	"unsafe"
 
-	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
-	chunkv1 "github.com/drystone-store/drystone/proto/gen/drystone/chunk/v1"
 	"github.com/google/go-cmp/cmp"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/dynamicpb"
+
+	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
+	chunkv1 "github.com/drystone-store/drystone/proto/gen/drystone/chunk/v1"
 )
 
 func frame(size int) *chunkv1.AppendRequest {

@@ -4,8 +4,9 @@ import (
 	"context"
 	"sync"
 
-	"github.com/drystone-store/drystone/services/kit/log"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/drystone-store/drystone/services/kit/log"
 )
 
 // The values of this file are meant for one hop: from a caller to the handler it calls in this process.

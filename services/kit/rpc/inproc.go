@@ -81,7 +81,7 @@ func (c *inProcess) hop(ctx context.Context, full string) *hop {
 
 // wire makes a handler's error what a network client would get.
 func wire(err error) error {
-	return status.Convert(err).Err() //nolint:wrapcheck // the status is the whole point
+	return status.Convert(err).Err()
 }
 
 // transportStream takes the handler's header and trailer.

@@ -4,17 +4,19 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 	"unsafe"
 
-	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
-	"github.com/drystone-store/drystone/services/kit/fault"
-	"github.com/drystone-store/drystone/services/kit/rpc"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
+
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/kit/fault"
+	"github.com/drystone-store/drystone/services/kit/rpc"
 )
 
 func inProcess(t *testing.T, o rpc.ServerOptions, svc *service) (testpb.TestServiceClient, *rpc.Server) {
@@ -222,11 +224,11 @@ func TestHeaderReportsAnEarlyError(t *testing.T) {
 // Constraint 7: the caller learns of its own cancellation at once, wait returns when the handler is out.
 func TestTrackHandlersWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := false
+		var out atomic.Bool
 		c, _ := inProcess(t, rpc.ServerOptions{}, &service{download: func(_ *testpb.StreamingOutputCallRequest, st grpc.ServerStreamingServer[testpb.StreamingOutputCallResponse]) error {
 			<-st.Context().Done()
 			time.Sleep(time.Second) // still busy with the caller's buffers
-			out = true
+			out.Store(true)
 			return st.Context().Err()
 		}})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -236,11 +238,11 @@ func TestTrackHandlersWaits(t *testing.T) {
 			t.Fatal(err)
 		}
 		cancel()
-		if _, err := down.Recv(); fault.Code(err) != codes.Canceled || out {
-			t.Errorf("receive: %v, handler out: %v", err, out)
+		if _, err := down.Recv(); fault.Code(err) != codes.Canceled || out.Load() {
+			t.Errorf("receive: %v, handler out: %v", err, out.Load())
 		}
 		wait()
-		if !out {
+		if !out.Load() {
 			t.Error("wait returned before the handler did")
 		}
 	})

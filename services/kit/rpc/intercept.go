@@ -6,15 +6,16 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/drystone-store/drystone/services/kit/clock"
-	"github.com/drystone-store/drystone/services/kit/fault"
-	"github.com/drystone-store/drystone/services/kit/log"
 	otelcodes "go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+
+	"github.com/drystone-store/drystone/services/kit/clock"
+	"github.com/drystone-store/drystone/services/kit/fault"
+	"github.com/drystone-store/drystone/services/kit/log"
 )
 
 // call is one request while it is handled.
@@ -61,7 +62,7 @@ func (s *Server) interceptStream(srv any, ss grpc.ServerStream, info *grpc.Strea
 // serverStream has the context that the interceptor made.
 type serverStream struct {
 	grpc.ServerStream
-	ctx context.Context //nolint:containedctx // that is what a ServerStream is
+	ctx context.Context // that is what a ServerStream is
 }
 
 func (s *serverStream) Context() context.Context { return s.ctx }

@@ -4,13 +4,14 @@ import (
 	"log/slog"
 	"sync/atomic"
 
-	"github.com/drystone-store/drystone/services/kit/log"
-	"github.com/drystone-store/drystone/services/kit/telemetry"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+
+	"github.com/drystone-store/drystone/services/kit/log"
+	"github.com/drystone-store/drystone/services/kit/telemetry"
 )
 
 // codeCount is how many gRPC codes there are; others are counted as Unknown.
@@ -59,13 +60,19 @@ func (o observers) observe(code codes.Code, seconds float64) {
 }
 
 type serverMetrics struct {
-	seconds *prometheus.HistogramVec
+	seconds  *prometheus.HistogramVec
+	inFlight *prometheus.GaugeVec
 }
 
 func newServerMetrics(r prometheus.Registerer, logger *slog.Logger) serverMetrics {
-	return serverMetrics{seconds: register(r, logger, prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "drystone_rpc_server_seconds", Help: "Time to handle a call, by outcome.", Buckets: secondsBuckets(),
-	}, []string{"service", "method", "code"}))}
+	return serverMetrics{
+		seconds: register(r, logger, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "drystone_rpc_server_seconds", Help: "Time to handle a call, by outcome.", Buckets: secondsBuckets(),
+		}, []string{"service", "method", "code"})),
+		inFlight: register(r, logger, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "drystone_rpc_server_in_flight", Help: "Calls that are being handled, of kind unary or stream.",
+		}, []string{"server", "kind"})),
+	}
 }
 
 func (m serverMetrics) method(service, name string) *method {
@@ -83,6 +90,7 @@ type clientMetrics struct {
 	seconds        *prometheus.HistogramVec
 	breakerState   *prometheus.GaugeVec
 	breakerChanges *prometheus.CounterVec
+	refused        *prometheus.CounterVec
 }
 
 func newClientMetrics(r prometheus.Registerer, logger *slog.Logger) clientMetrics {
@@ -96,6 +104,9 @@ func newClientMetrics(r prometheus.Registerer, logger *slog.Logger) clientMetric
 		breakerChanges: register(r, logger, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "drystone_breaker_changes_total", Help: "Changes of a breaker into a state.",
 		}, []string{"peer", "class", "to"})),
+		refused: register(r, logger, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "drystone_rpc_client_refused_total", Help: "Calls that were not made since too many to the peer wait already.",
+		}, []string{"peer"})),
 	}
 }
 

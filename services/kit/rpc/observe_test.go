@@ -9,11 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
-	"github.com/drystone-store/drystone/services/kit/fault"
-	"github.com/drystone-store/drystone/services/kit/log"
-	"github.com/drystone-store/drystone/services/kit/rpc"
-	"github.com/drystone-store/drystone/services/kit/telemetry"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -21,6 +16,12 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"google.golang.org/grpc/codes"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
+
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/kit/fault"
+	"github.com/drystone-store/drystone/services/kit/log"
+	"github.com/drystone-store/drystone/services/kit/rpc"
+	"github.com/drystone-store/drystone/services/kit/telemetry"
 )
 
 const unaryOp = "grpc.testing.TestService/UnaryCall"
@@ -128,7 +129,11 @@ func TestCallsAreCounted(t *testing.T) {
 			for _, l := range m.GetLabel() {
 				labels += " " + l.GetValue()
 			}
-			got[labels] = m.GetHistogram().GetSampleCount()
+			if f.GetName() == "drystone_rpc_server_seconds" {
+				got[labels] = m.GetHistogram().GetSampleCount()
+			} else if v := m.GetGauge().GetValue(); v != 0 {
+				t.Errorf("%s is %v when nothing runs", labels, v)
+			}
 		}
 	}
 	want := map[string]uint64{

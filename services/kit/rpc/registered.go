@@ -4,10 +4,11 @@ import (
 	"context"
 	"sync/atomic"
 
-	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
-	"github.com/drystone-store/drystone/services/kit/fault"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/kit/fault"
 )
 
 // registered is the transport of "inproc:<name>": whoever has the name now, so a restarted service is found.

@@ -6,9 +6,10 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/kit/fault"
-	"google.golang.org/grpc/codes"
 )
 
 const (
@@ -53,7 +54,7 @@ func (c *conn) again(ctx context.Context, err error, attempt func() error) error
 		if fault.Code(err) != codes.Unavailable || fault.Is(err, typesv1.Reason_REASON_BREAKER_OPEN, typesv1.Reason_REASON_OUTCOME_UNKNOWN) || !c.retry.spend() {
 			return err
 		}
-		if !sleep(ctx, pause/2+rand.N(pause)) { //nolint:gosec // jitter
+		if !sleep(ctx, pause/2+rand.N(pause)) {
 			return err
 		}
 		pause *= 2

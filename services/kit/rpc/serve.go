@@ -9,11 +9,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
-	"github.com/drystone-store/drystone/services/kit/fault"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/kit/fault"
 )
 
 // Serve answers on the listeners, which it closes, until ctx ends or one fails; without listeners it waits for ctx.
@@ -34,7 +36,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		s.stop()
 		return nil
 	})
-	return group.Wait() //nolint:wrapcheck // wrapped above
+	return group.Wait()
 }
 
 func (s *Server) stop() {
@@ -62,18 +64,20 @@ func (s *Server) stop() {
 type load struct {
 	limit int64
 	used  atomic.Int64
+	gauge prometheus.Gauge
 }
 
-func newLoad(limit, fallback int) load {
+func newLoad(limit, fallback int, gauge prometheus.Gauge) *load {
 	if limit <= 0 {
 		limit = fallback
 	}
-	return load{limit: int64(limit)}
+	return &load{limit: int64(limit), gauge: gauge}
 }
 
 // enter counts one more operation, or refuses it.
 func (l *load) enter(server string) error {
 	if l.used.Add(1) <= l.limit {
+		l.gauge.Inc()
 		return nil
 	}
 	l.used.Add(-1)
@@ -81,7 +85,10 @@ func (l *load) enter(server string) error {
 		"%s serves %d calls already", server, l.limit).WithRetryAfter(overloadRetryAfter)
 }
 
-func (l *load) leave() { l.used.Add(-1) }
+func (l *load) leave() {
+	l.used.Add(-1)
+	l.gauge.Dec()
+}
 
 // drain lets a stopping server wait for in-process calls, which grpc.Server does not know.
 type drain struct {
@@ -90,7 +97,7 @@ type drain struct {
 	idle    chan struct{}
 	running *atomic.Int64
 	// ctx ends when the grace is over; in-process streams end with it.
-	ctx    context.Context //nolint:containedctx // the server's life, not a request's
+	ctx    context.Context // the server's life, not a request's
 	cancel context.CancelFunc
 }
 

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/drystone-store/drystone/services/kit/log"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
@@ -14,6 +13,8 @@ import (
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
+
+	"github.com/drystone-store/drystone/services/kit/log"
 )
 
 const (
@@ -69,8 +70,8 @@ type Server struct {
 	stream grpc.StreamServerInterceptor
 
 	methods atomic.Pointer[map[string]*method]
-	calls   load
-	streams load
+	calls   *load
+	streams *load
 	drain   drain
 	serving atomic.Bool
 }
@@ -79,7 +80,6 @@ type Server struct {
 func NewServer(o ServerOptions) *Server {
 	s := &Server{
 		name: o.Name, log: o.Log, logLevel: o.LogLevel, grace: o.Grace,
-		calls: newLoad(o.MaxInFlight, maxInFlightDefault), streams: newLoad(o.MaxStreams, maxStreamsDefault),
 		drain: newDrain(), health: health.NewServer(),
 	}
 	if s.log == nil {
@@ -97,10 +97,12 @@ func NewServer(o ServerOptions) *Server {
 	}
 	s.tracer = provider.Tracer(tracerName)
 	s.metrics = newServerMetrics(o.Metrics, s.log)
+	s.calls = newLoad(o.MaxInFlight, maxInFlightDefault, s.metrics.inFlight.WithLabelValues(o.Name, "unary"))
+	s.streams = newLoad(o.MaxStreams, maxStreamsDefault, s.metrics.inFlight.WithLabelValues(o.Name, "stream"))
 	s.unary = chainUnary(append([]grpc.UnaryServerInterceptor{s.interceptUnary}, o.Unary...))
 	s.stream = chainStream(append([]grpc.StreamServerInterceptor{s.interceptStream}, o.Stream...))
 	s.methods.Store(&map[string]*method{})
-	transport := serverTransport(s.unary, s.stream, uint32(s.streams.limit)) //nolint:gosec // a small bound
+	transport := serverTransport(s.unary, s.stream, uint32(s.streams.limit))
 	if len(o.Bulk) > 0 {
 		transport = append(transport, grpc.ForceServerCodecV2(newCodec(o.Bulk)))
 	}

@@ -47,22 +47,22 @@ func (s *splitter) field() error {
 		_, err = s.varint()
 		return err
 	case protowire.Fixed32Type:
-		return s.move(4) //nolint:mnd // bytes of the type
+		return s.move(4) // bytes of the type
 	case protowire.Fixed64Type:
-		return s.move(8) //nolint:mnd // bytes of the type
+		return s.move(8) // bytes of the type
 	case protowire.BytesType:
 		size, err := s.varint()
 		if err != nil {
 			return err
 		}
-		if size > uint64(s.reader.Remaining()) { //nolint:gosec // not negative
+		if size > uint64(s.reader.Remaining()) {
 			return errMalformed
 		}
 		if number != s.number {
-			return s.move(int(size)) //nolint:gosec // bounded by what remains
+			return s.move(int(size))
 		}
 		s.head = s.head[:begin]
-		return s.take(int(size)) //nolint:gosec // bounded by what remains
+		return s.take(int(size))
 	case protowire.StartGroupType, protowire.EndGroupType:
 		s.plain = true
 		return nil

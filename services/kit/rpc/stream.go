@@ -6,11 +6,12 @@ import (
 	"io"
 	"sync"
 
-	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
-	"github.com/drystone-store/drystone/services/kit/fault"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/kit/fault"
 )
 
 // errGone says that the other side of a stream ended first.
@@ -23,7 +24,7 @@ type stream struct {
 	desc   *grpc.StreamDesc
 	opts   []grpc.CallOption
 
-	ctx    context.Context //nolint:containedctx // a stream's context is part of gRPC's interface
+	ctx    context.Context // a stream's context is part of gRPC's interface
 	cancel context.CancelCauseFunc
 	server *hop // the handler's
 

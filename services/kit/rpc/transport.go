@@ -20,7 +20,7 @@ const (
 	streamWindow = 2 * mib
 	// connWindow lets a few streams of one peer run at full speed.
 	connWindow = 8 * mib
-	// socketBuffer is read or written by one system call.
+	// socketBuffer is read or written by one system call; gRPC shares write buffers between idle connections.
 	socketBuffer = 128 << 10
 
 	// pingAfter and pingTimeout find a dead connection in seconds instead of TCP's minutes. 10 s is gRPC's least.
@@ -35,6 +35,8 @@ const (
 	backoffFactor  = 1.6
 	backoffJitter  = 0.2
 	connectTimeout = 2 * time.Second
+	// handshakeTimeout ends connections that nothing comes of.
+	handshakeTimeout = 5 * time.Second
 
 	// headerListBytes bounds metadata: the largest is an object's, 2 KiB of it the user's.
 	headerListBytes = 32 << 10
@@ -61,8 +63,7 @@ func serverTransport(unary grpc.UnaryServerInterceptor, stream grpc.StreamServer
 		grpc.InitialConnWindowSize(connWindow),
 		grpc.ReadBufferSize(socketBuffer),
 		grpc.WriteBufferSize(socketBuffer),
-		grpc.SharedWriteBuffer(true),
-		grpc.ConnectionTimeout(connectTimeout),
+		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingLeast, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
 		// The transport waits for handlers when it stops: their buffers are theirs until they return.
@@ -81,7 +82,6 @@ func clientTransport() []grpc.DialOption {
 		grpc.WithInitialConnWindowSize(connWindow),
 		grpc.WithReadBufferSize(socketBuffer),
 		grpc.WithWriteBufferSize(socketBuffer),
-		grpc.WithSharedWriteBuffer(true),
 		grpc.WithIdleTimeout(0), // keep connections to peers: a cold one costs the first caller
 		grpc.WithMaxHeaderListSize(headerListBytes),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout, PermitWithoutStream: true}),

@@ -6,9 +6,10 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/drystone-store/drystone/services/kit/rpc"
 	"google.golang.org/grpc"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/drystone-store/drystone/services/kit/rpc"
 )
 
 // service is grpc's own test service with handlers that a test gives.

@@ -77,7 +77,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		if server.Shutdown(stopping) == nil {
 			return nil
 		}
-		return server.Close() //nolint:wrapcheck // a scrape that hangs is no error; one of Close says all
+		return server.Close()
 	})
-	return group.Wait() //nolint:wrapcheck // wrapped above
+	return group.Wait()
 }

@@ -11,13 +11,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/drystone-store/drystone/services/kit/telemetry"
 	"github.com/prometheus/client_golang/prometheus"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"github.com/drystone-store/drystone/services/kit/telemetry"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -56,7 +56,7 @@ func TestServeEndsWithTheContext(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- telemetry.Serve(ctx, l, telemetry.Handler(telemetry.HandlerOptions{})) }()
-	resp, err := http.Get("http://" + l.Addr().String() + "/healthz") //nolint:noctx // a test
+	resp, err := http.Get("http://" + l.Addr().String() + "/healthz")
 	if err != nil {
 		t.Fatal(err)
 	}

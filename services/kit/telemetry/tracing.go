@@ -63,7 +63,7 @@ func (g *gate) Start(ctx context.Context, name string, options ...trace.SpanStar
 		return g.next.Start(ctx, name, options...)
 	case parent.IsValid() || g.ratio == 0:
 		return ctx, noop.Span{}
-	case rand.Float64() < g.ratio: //nolint:gosec // a sample
+	case rand.Float64() < g.ratio:
 		return g.next.Start(ctx, name, options...)
 	}
 	// Downstream must not decide again: it gets a trace that is not recorded.
@@ -73,10 +73,10 @@ func (g *gate) Start(ctx context.Context, name string, options ...trace.SpanStar
 func notRecorded() trace.SpanContext {
 	var config trace.SpanContextConfig
 	for i := range config.TraceID {
-		config.TraceID[i] = byte(rand.Uint32()) //nolint:gosec // an id, no secret
+		config.TraceID[i] = byte(rand.Uint32())
 	}
 	for i := range config.SpanID {
-		config.SpanID[i] = byte(rand.Uint32()) //nolint:gosec // an id, no secret
+		config.SpanID[i] = byte(rand.Uint32())
 	}
 	return trace.NewSpanContext(config)
 }

@@ -1,0 +1,155 @@
+package rpc_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	testpb "google.golang.org/grpc/interop/grpc_testing"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
+
+	"github.com/drystone-store/drystone/services/kit/fault"
+	"github.com/drystone-store/drystone/services/kit/rpc"
+)
+
+func TestServeReportsItsFailure(t *testing.T) {
+	l, err := rpc.Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := rpc.NewServer(rpc.ServerOptions{Name: "s"}).Serve(t.Context(), l); err == nil {
+		t.Error("a closed listener was served")
+	}
+}
+
+func TestListen(t *testing.T) {
+	folder := t.TempDir()
+	socket, file := filepath.Join(folder, "s"), filepath.Join(folder, "f")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	left, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left.SetUnlinkOnClose(false) // as after a kill
+	if err := left.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, address string
+		ok            bool
+	}{
+		{"tcp", "127.0.0.1:0", true},
+		{"a socket that was left behind", "unix:" + socket, true},
+		{"a new socket", "unix:" + socket + "2", true},
+		{"another file in its place", "unix:" + file, false},
+		{"no folder", "unix:" + file + "/s", false},
+		{"no port", "127.0.0.1", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l, err := rpc.Listen(t.Context(), tt.address)
+			if (err == nil) != tt.ok {
+				t.Errorf("got %v", err)
+			}
+			if err == nil {
+				_ = l.Close()
+			}
+		})
+	}
+}
+
+// Every server has health and reflection, on both transports.
+func TestHealthAndReflection(t *testing.T) {
+	for _, w := range worlds() {
+		t.Run(w.name, func(t *testing.T) {
+			s := rpc.NewServer(rpc.ServerOptions{})
+			c := w.connect(t, s)
+			for _, want := range []healthv1.HealthCheckResponse_ServingStatus{healthv1.HealthCheckResponse_SERVING, healthv1.HealthCheckResponse_NOT_SERVING} {
+				s.SetServing(want == healthv1.HealthCheckResponse_SERVING)
+				resp, err := healthv1.NewHealthClient(c).Check(t.Context(), &healthv1.HealthCheckRequest{})
+				if err != nil || resp.GetStatus() != want {
+					t.Errorf("health: %v, %v, want %v", resp, err, want)
+				}
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			ctx, wait := rpc.TrackHandlers(ctx)
+			defer wait()
+			defer cancel()
+			st, err := reflectionv1.NewServerReflectionClient(c).ServerReflectionInfo(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := st.Send(&reflectionv1.ServerReflectionRequest{MessageRequest: &reflectionv1.ServerReflectionRequest_ListServices{}}); err != nil {
+				t.Fatal(err)
+			}
+			resp, err := st.Recv()
+			if err != nil || len(resp.GetListServicesResponse().GetService()) < 2 {
+				t.Errorf("reflection: %v, %v", resp, err)
+			}
+			if err := st.CloseSend(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A peer that is back is used again within about a second: neither gRPC's backoff nor the breaker may prolong an outage.
+func TestRestartedPeerIsBackSoon(t *testing.T) {
+	address := "unix:" + filepath.Join(t.TempDir(), "s")
+	start := func() (stop func()) {
+		l, err := rpc.Listen(t.Context(), address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := rpc.NewServer(rpc.ServerOptions{Grace: time.Millisecond})
+		testpb.RegisterTestServiceServer(s, &service{unary: func(context.Context, *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
+			return &testpb.SimpleResponse{}, nil
+		}})
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- s.Serve(ctx, l) }()
+		return func() {
+			cancel()
+			if err := <-ended; err != nil {
+				t.Errorf("serve: %v", err)
+			}
+		}
+	}
+	stop := start()
+	c := testpb.NewTestServiceClient(dial(t, rpc.DialerOptions{}, address, rpc.ConnOptions{}))
+	if err := ping(t, c); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for range 150 { // 1.5 s: backoff and breaker have reached their worst
+		<-tick.C
+		if err := ping(t, c); fault.Code(err) != codes.Unavailable {
+			t.Fatalf("down: %v", err)
+		}
+	}
+	stop = start()
+	defer stop()
+	begin := time.Now()
+	for ping(t, c) != nil {
+		<-tick.C
+		if time.Since(begin) > patience {
+			t.Fatal("the peer is never found again")
+		}
+	}
+	// Breaker and backoff wait a second each at most, the latter with 20 % jitter; they may add up. gRPC's default alone
+	// takes 6 s and more.
+	if took, most := time.Since(begin), 5*time.Second; took > most {
+		t.Errorf("it took %v, want at most %v", took, most)
+	}
+}
