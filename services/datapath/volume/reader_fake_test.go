@@ -258,8 +258,7 @@ func newReaderBench(tb testing.TB, store *fakeStore, budget int64, change ...fun
 	if err != nil {
 		tb.Fatal(err)
 	}
-	pool := new(block.Pool)
-	o := ReaderOptions{Memory: memory, Pool: pool, Health: store}
+	o := ReaderOptions{Memory: memory, Pool: new(block.Pool), Health: store}
 	for _, f := range change {
 		f(&o)
 	}
@@ -267,7 +266,7 @@ func newReaderBench(tb testing.TB, store *fakeStore, budget int64, change ...fun
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return &readerBench{Reader: r, store: store, pool: pool, memory: memory}
+	return &readerBench{Reader: r, store: store, pool: o.Pool, memory: memory}
 }
 
 // read collects what a Read emits, and checks that it gave everything back.

@@ -29,12 +29,9 @@ type zeros struct {
 func (z zeros) Volume(context.Context, uint64) (*placementv1.Volume, error)  { return z.volume, nil }
 func (z zeros) Refresh(context.Context, uint64) (*placementv1.Volume, error) { return z.volume, nil }
 
-func (z zeros) Read(_ context.Context, _ *placementv1.Member, ref *chunkv1.ChunkRef, _ uint64, dst []byte) error {
-	if err := z.lost[ref.GetColumn()]; err != nil {
-		return err
-	}
-	clear(dst)
-	return nil
+// Read leaves dst alone: in a pool through which nothing but zeros goes it holds zeros already.
+func (z zeros) Read(_ context.Context, _ *placementv1.Member, ref *chunkv1.ChunkRef, _ uint64, _ []byte) error {
+	return z.lost[ref.GetColumn()]
 }
 
 // peak is a budget that remembers how much was taken of it at most.
@@ -76,22 +73,20 @@ func (p *peak) Release(n int64) {
 
 // TestReadMemoryBound: 5 GiB go through a few MiB.
 func TestReadMemoryBound(t *testing.T) {
-	const length = 5 << 30
 	scheme := erasure.Scheme{K: 5, M: 4}
+	rot := map[uint32]error{1: errors.New("rot"), 4: errors.New("rot")}
 	cases := map[string]struct {
+		length int
 		budget int64
 		lost   map[uint32]error
 		most   int64
 	}{
-		"healthy":             {64 << 20, nil, 2 * 5 << 20},
-		"healthy, tight":      {6 << 20, nil, 6 << 20},
-		"two columns damaged": {64 << 20, map[uint32]error{1: errors.New("rot"), 4: errors.New("rot")}, 2 * 9 << 20},
+		"healthy":             {5 << 30, 64 << 20, nil, 2 * 5 << 20},
+		"healthy, tight":      {5 << 30, 6 << 20, nil, 6 << 20},
+		"two columns damaged": {1 << 30, 64 << 20, rot, 2 * 9 << 20},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if testing.Short() && name != "healthy" {
-				t.Skip("the others take seconds")
-			}
 			source := zeros{volume: newFakeStore().write(t, 1, scheme, 1), lost: c.lost}
 			bytes, err := limit.NewBytes(limit.BytesOptions{Name: "reads", Budget: c.budget})
 			if err != nil {
@@ -108,7 +103,7 @@ func TestReadMemoryBound(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			var heap uint64
 			read := 0
-			err = r.Read(t.Context(), []*typesv1.Extent{contiguous(1, 300, length)}, 0, length, func(p []byte) error {
+			err = r.Read(t.Context(), []*typesv1.Extent{contiguous(1, 300, uint64(c.length))}, 0, int64(c.length), func(p []byte) error {
 				read += len(p)
 				if read%(256<<20) < len(p) {
 					runtime.ReadMemStats(&now)
@@ -116,7 +111,7 @@ func TestReadMemoryBound(t *testing.T) {
 				}
 				return nil
 			})
-			if err != nil || read != length {
+			if err != nil || read != c.length {
 				t.Fatalf("%d bytes, %v", read, err)
 			}
 			if most := memory.most.Load(); most > c.most {
@@ -136,7 +131,7 @@ func TestReadMemoryBound(t *testing.T) {
 // TestConcurrentReadsShareTheBudget: many degraded reads at once on a budget that does not suffice for two of them all
 // end, whatever they hold while they want more.
 func TestConcurrentReadsShareTheBudget(t *testing.T) {
-	for _, budget := range []int64{1 << 20, 6 << 20, 12 << 20, 40 << 20} {
+	for _, budget := range []int64{1 << 20, 12 << 20, 40 << 20} {
 		store := newFakeStore()
 		store.write(t, 1, erasure.Scheme{K: 5, M: 4}, 4)
 		store.ail(corrupt, 1, 0, 3)
@@ -146,7 +141,7 @@ func TestConcurrentReadsShareTheBudget(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		group, ctx := errgroup.WithContext(ctx)
-		for range 8 {
+		for range 6 {
 			group.Go(func() error {
 				at := 0
 				return b.Read(ctx, e, 0, int64(len(want)), func(p []byte) error {
