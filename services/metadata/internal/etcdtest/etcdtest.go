@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,10 +15,16 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+
+	"github.com/drystone-store/drystone/services/metadata/internal/etcdclient"
 )
 
-// startTimeout bounds how long members may take to elect a leader.
-const startTimeout = 30 * time.Second
+const (
+	// startTimeout bounds how long members may take to elect a leader.
+	startTimeout = 30 * time.Second
+	// connectTimeout is that of a replica by default.
+	connectTimeout = 2 * time.Second
+)
 
 // Cluster is some members of one etcd.
 type Cluster struct {
@@ -105,15 +112,31 @@ func freeURL(tb testing.TB) []url.URL {
 // Client returns a client of the i-th member alone; it ends with the test.
 func (c *Cluster) Client(tb testing.TB, i int) *clientv3.Client {
 	tb.Helper()
-	cl, err := clientv3.New(clientv3.Config{
-		Endpoints: []string{c.members[i].Config().ListenClientUrls[0].String()},
-		Logger:    zap.NewNop(),
-	})
+	cl, err := etcdclient.New([]string{c.members[i].Config().ListenClientUrls[0].String()}, "test", connectTimeout)
 	if err != nil {
 		tb.Fatalf("etcd client: %v", err)
 	}
 	tb.Cleanup(func() { cl.Close() })
 	return cl
+}
+
+// Endpoints are the clients' addresses of all members.
+func (c *Cluster) Endpoints() (endpoints []string) {
+	for _, m := range c.members {
+		endpoints = append(endpoints, m.Config().ListenClientUrls[0].Host)
+	}
+	return endpoints
+}
+
+// StopMember stops the member of that id for good; the others move up.
+func (c *Cluster) StopMember(id uint64) {
+	for i, m := range c.members {
+		if uint64(m.Server.MemberID()) == id {
+			m.Close()
+			c.members = slices.Delete(c.members, i, i+1)
+			return
+		}
+	}
 }
 
 // InProcess returns a client of the i-th member that calls it without gRPC; it ends with the test.
