@@ -193,21 +193,40 @@ func TestTermEndsWithItsLease(t *testing.T) {
 	}
 }
 
-// TestOpenVolumeComparesTheLease lets a lease end that memory still believes in.
+// TestOpenVolumeComparesTheLease opens on a replica whose watch stands still, under a term that has ended.
 func TestOpenVolumeComparesTheLease(t *testing.T) {
 	etcd := etcdtest.Start(t, 1)
 	s := replica(t, etcd.Client(t, 0))
 	term := startTerm(t, s, "w")
-	var lease clientv3.LeaseID
-	s.mirror.read(func(m *model) { lease = m.writers[term.Number].lease })
-	if _, err := s.etcd.Revoke(t.Context(), lease); err != nil {
+	old := standing(t, etcd.Client(t, 0))
+	if _, err := old.etcd.Revoke(t.Context(), old.mirror.model.writers[term.Number].lease); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.OpenVolume(t.Context(), template("w", term.Number))
+	_, err := old.OpenVolume(t.Context(), template("w", term.Number))
+	wantReason(t, err, typesv1.Reason_REASON_UNAVAILABLE)
+	_, err = s.OpenVolume(t.Context(), template("w", term.Number))
 	wantReason(t, err, typesv1.Reason_REASON_TERM_EXPIRED)
+	if err := s.Barrier(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if n := s.Counts().GetOpening(); n != 0 {
 		t.Errorf("%d volumes were opened", n)
 	}
+}
+
+// standing is a replica that is loaded and does not watch.
+func standing(t *testing.T, etcd *clientv3.Client) *Store {
+	t.Helper()
+	s, err := New(etcd, Options{
+		Log: slog.New(slog.DiscardHandler), TermLength: time.Hour, WriterLease: time.Hour,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func TestTermLengthCountsFromWhenItWasSeen(t *testing.T) {
@@ -405,6 +424,21 @@ func TestFirstSealerDecides(t *testing.T) {
 			t.Fatalf("sealers heard of the lengths %v", lengths)
 		}
 	}
+}
+
+// TestASealerWithAnOldMemoryDoesNotOverwrite seals on a replica whose watch stands still.
+func TestASealerWithAnOldMemoryDoesNotOverwrite(t *testing.T) {
+	etcd := etcdtest.Start(t, 1)
+	s := replica(t, etcd.Client(t, 0))
+	opened := openVolume(t, s, "w", startTerm(t, s, "w").Number)
+	old := standing(t, etcd.Client(t, 0))
+	sealed, err := s.SealVolume(t.Context(), opened.GetId(), 1, 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = old.SealVolume(t.Context(), opened.GetId(), 1, 8192)
+	wantReason(t, err, typesv1.Reason_REASON_UNAVAILABLE)
+	sameEverywhere(t, sealed, s)
 }
 
 func TestIncarnationKeepsIDsUnique(t *testing.T) {
