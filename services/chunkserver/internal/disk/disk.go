@@ -95,6 +95,9 @@ type chunk struct {
 	pinned *chunkfile.Index
 	// unusable is why the chunk cannot be read at all.
 	unusable error
+	// triedMs is when a scrub of the chunk last began, in Unix milliseconds: one that cannot be verified must not keep
+	// others from it.
+	triedMs int64
 	// damage holds the first rows of frames that were found damaged.
 	damage map[uint64]struct{}
 }
@@ -107,6 +110,9 @@ func (d *Disk) Cluster() string { return d.identity.Cluster }
 
 // Path is the disk's folder.
 func (d *Disk) Path() string { return d.path }
+
+// Usable says that the disk has not failed.
+func (d *Disk) Usable() bool { return d.alive() == nil }
 
 // Chunks is the number of chunks.
 func (d *Disk) Chunks() int {

@@ -122,8 +122,8 @@ func checkBlank(fsys vfs.FS, path string, names []string) error {
 	return nil
 }
 
-// readIdentity reads who a disk is. Errors: ErrBlank, ErrForeign, format's, those of the file system.
-func readIdentity(fsys vfs.FS, path string) (format.Identity, error) {
+// Identify reads who a disk is. Errors: ErrBlank, ErrForeign, format's, those of the file system.
+func Identify(fsys vfs.FS, path string) (format.Identity, error) {
 	text, err := readFile(fsys, filepath.Join(path, identityName))
 	if errors.Is(err, fs.ErrNotExist) {
 		names, err := fsys.List(path)

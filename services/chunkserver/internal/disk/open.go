@@ -18,7 +18,7 @@ import (
 // marked as failed, or is read-only, is opened for reading.
 // Errors: ErrBlank, ErrForeign, vfs.ErrLocked, those of format for a damaged identity, those of the file system.
 func Open(o Options) (*Disk, error) {
-	identity, err := readIdentity(o.FS, o.Path)
+	identity, err := Identify(o.FS, o.Path)
 	if err != nil {
 		return nil, fmt.Errorf("open disk %s: %w", o.Path, err)
 	}

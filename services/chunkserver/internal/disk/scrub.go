@@ -18,6 +18,9 @@ func (d *Disk) Scrub(ctx context.Context, k format.Key, pace func(ctx context.Co
 	if err != nil {
 		return chunkfile.Findings{}, err
 	}
+	c.mu.Lock()
+	c.triedMs = clock.UnixMilli()
+	c.mu.Unlock()
 	v, err := d.view(c)
 	if err != nil {
 		return chunkfile.Findings{}, err
@@ -80,7 +83,7 @@ func (d *Disk) NextScrub(interval time.Duration) (k format.Key, due time.Time, o
 	var oldest int64
 	for _, c := range d.all() {
 		c.mu.Lock()
-		last := max(c.record.VerifiedMs, c.record.CreatedMs)
+		last := max(c.record.VerifiedMs, c.record.CreatedMs, c.triedMs)
 		usable := c.unusable == nil
 		c.mu.Unlock()
 		if usable && (!ok || last < oldest) {
