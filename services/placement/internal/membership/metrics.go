@@ -2,7 +2,6 @@ package membership
 
 import (
 	"iter"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -38,8 +37,7 @@ func (m metrics) set(nodes iter.Seq[*tracked], barred int) {
 	for _, state := range []placementv1.NodeState{
 		placementv1.NodeState_NODE_STATE_UP, placementv1.NodeState_NODE_STATE_SUSPECT, placementv1.NodeState_NODE_STATE_DOWN,
 	} {
-		label := strings.ToLower(strings.TrimPrefix(state.String(), "NODE_STATE_"))
-		m.nodes.WithLabelValues(label).Set(float64(counts[state]))
+		m.nodes.WithLabelValues(word(state)).Set(float64(counts[state]))
 	}
 	m.barred.Set(float64(barred))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -153,9 +154,14 @@ func (t *Tracker) enter(name string, n *tracked, state placementv1.NodeState) {
 		tell = t.log.Info
 	}
 	tell("a node changed its state",
-		slog.String("node", name), slog.String("from", n.state.String()), slog.String("to", state.String()))
+		slog.String("node", name), slog.String("from", word(n.state)), slog.String("to", word(state)))
 	n.state = state
 	notify(t.changed)
+}
+
+// word is a state as logs and metrics have it: up, suspect, down.
+func word(state placementv1.NodeState) string {
+	return strings.ToLower(strings.TrimPrefix(state.String(), "NODE_STATE_"))
 }
 
 // notify leaves a token unless there is one.

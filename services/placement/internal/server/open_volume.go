@@ -78,7 +78,7 @@ func (p *Placement) choose(wanted erasure.Scheme, exclude []string) (erasure.Sch
 	}
 	if err != nil {
 		p.metrics.refusedOpen()
-		return scheme, nil, fault.Wrap(err, codes.Unavailable, typesv1.Reason_REASON_NOT_ENOUGH_DISKS,
+		return scheme, nil, fault.New(codes.Unavailable, typesv1.Reason_REASON_NOT_ENOUGH_DISKS,
 			"open a volume with %s: %s", wanted, fault.From(err).Message()).WithRetryAfter(retryAfter)
 	}
 	disks, err := p.policy.Pick(usable, scheme, rand.Uint64())

@@ -158,7 +158,7 @@ func (p *Publisher) compose() (*placementv1.Topology, error) {
 // tell logs once that the default scheme does not fit a cluster that is complete.
 func (p *Publisher) tell(err error, nodes int) {
 	misfit := ""
-	if err != nil && nodes > 0 && nodes >= p.options.ExpectedNodes {
+	if complete := p.options.ExpectedNodes > 0 && nodes >= p.options.ExpectedNodes; err != nil && complete {
 		misfit = err.Error()
 	}
 	if misfit != "" && misfit != p.misfit {
