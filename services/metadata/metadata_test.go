@@ -143,8 +143,10 @@ func TestConfig(t *testing.T) {
 		{"least", "name: m-0", nil},
 		{"all", "name: m-0\nlisten: :7001\netcd: {endpoints: ['h:2379'], dial_timeout: 1s}\ntombstone_retention: 20m\nwindow: 5m", nil},
 		{"long window", "name: m-0\nwindow: 1h", nil},
-		{"everything wrong", "listen: here\nwindow: 1s\ntombstone_retention: 10ms\netcd: {dial_timeout: -1s}",
-			[]string{"name:", "listen:", "window:", "tombstone_retention:", "etcd.dial_timeout:"}},
+		{
+			"everything wrong", "listen: here\nwindow: 1s\ntombstone_retention: 10ms\netcd: {dial_timeout: -1s}",
+			[]string{"name:", "listen:", "window:", "tombstone_retention:", "etcd.dial_timeout:"},
+		},
 		{"retention below window", "name: m-0\nwindow: 1h\ntombstone_retention: 10m", []string{"tombstone_retention:"}},
 		{"unknown field", "name: m-0\nwindows: 1h", []string{"windows"}},
 	} {

@@ -6,11 +6,10 @@ import (
 	"hash/fnv"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 const (

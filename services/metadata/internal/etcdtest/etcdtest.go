@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,10 +36,10 @@ type Cluster struct {
 func Start(tb testing.TB, n int) *Cluster {
 	tb.Helper()
 	configs := make([]*embed.Config, n)
-	initial := ""
+	var initial []string
 	for i := range configs {
 		configs[i] = config(tb, i)
-		initial += fmt.Sprintf(",m%d=%s", i, configs[i].AdvertisePeerUrls[0].String())
+		initial = append(initial, fmt.Sprintf("m%d=%s", i, configs[i].AdvertisePeerUrls[0].String()))
 	}
 	c := &Cluster{}
 	tb.Cleanup(func() {
@@ -47,7 +48,7 @@ func Start(tb testing.TB, n int) *Cluster {
 		}
 	})
 	for _, cfg := range configs {
-		cfg.InitialCluster = initial[1:]
+		cfg.InitialCluster = strings.Join(initial, ",")
 		c.members = append(c.members, launch(tb, cfg))
 	}
 	for i := range c.members {

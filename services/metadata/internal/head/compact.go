@@ -10,10 +10,9 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/drystone-store/drystone/services/kit/log"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 const (
@@ -57,10 +56,7 @@ func (e *Etcd) compact(ctx context.Context) error {
 		now:  e.options.Now, applied: e.gate.applied.Load,
 		changed: e.options.Now(),
 	}
-	for {
-		if pause(ctx, compactEvery); ctx.Err() != nil {
-			return nil
-		}
+	for pause(ctx, compactEvery) {
 		done, err := c.pass(ctx)
 		if err != nil && ctx.Err() == nil {
 			e.log.LogAttrs(ctx, slog.LevelWarn, "history stays for now", log.Error(err))
@@ -69,6 +65,7 @@ func (e *Etcd) compact(ctx context.Context) error {
 			e.metrics.compacts.Inc()
 		}
 	}
+	return nil
 }
 
 // pass compacts if it is this replica's turn and there is history older than keep.

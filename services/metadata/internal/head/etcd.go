@@ -7,13 +7,13 @@ import (
 	"log/slog"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/kit/fault"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
+	"github.com/drystone-store/drystone/services/kit/log"
 )
 
 const (
@@ -80,14 +80,16 @@ func (e *Etcd) bootstrap(ctx context.Context) error {
 		_, err := e.etcd.Txn(try).If(compareMod(clockKey, 0)).
 			Then(clientv3.OpPut(clockKey, e.options.Name), clientv3.OpPut(epochKey, e.options.Name)).Commit()
 		cancel()
-		if err == nil || ctx.Err() != nil {
+		if err == nil {
 			return nil
 		}
 		if final := refusal(err); final != nil && !fault.Is(final, typesv1.Reason_REASON_OVERLOADED) {
 			return fmt.Errorf("bootstrap the head: %w", err)
 		}
-		e.log.LogAttrs(ctx, slog.LevelWarn, "etcd does not answer", slog.Any("error", err))
-		pause(ctx, rewatchPause)
+		e.log.LogAttrs(ctx, slog.LevelWarn, "etcd does not answer", log.Error(err))
+		if !pause(ctx, rewatchPause) {
+			return nil // the others end at once
+		}
 	}
 }
 
@@ -141,7 +143,7 @@ func (e *Etcd) readClock(ctx context.Context) (int64, error) {
 		case err == nil:
 			err = errors.New("the clock row is gone")
 		}
-		if pause(ctx, resendPause); ctx.Err() != nil {
+		if !pause(ctx, resendPause) {
 			return 0, fmt.Errorf("read the clock: %w", err)
 		}
 	}

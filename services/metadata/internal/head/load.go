@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // loadPage is the rows of one page where etcd cannot stream: the more, the fewer times etcd counts the rest of the

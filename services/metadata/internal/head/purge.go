@@ -8,9 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/drystone-store/drystone/services/kit/log"
-
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/drystone-store/drystone/services/kit/log"
 )
 
 const (
@@ -32,19 +32,16 @@ const (
 // anew, so no two remove the same and nobody needs a lock.
 func (e *Etcd) purge(ctx context.Context) error {
 	every := min(max(e.options.TombstoneRetention/10, minPurgeEvery), maxPurgeEvery)
-	for {
-		pause(ctx, every/2+rand.N(every)) // replicas should not meet
-		for more := true; more && ctx.Err() == nil; pause(ctx, purgePause) {
+	for pause(ctx, every/2+rand.N(every)) { // replicas should not meet
+		for more := true; more && pause(ctx, purgePause); {
 			n, err := e.Purge(ctx, e.options.Now().Add(-e.options.TombstoneRetention))
 			if err != nil && ctx.Err() == nil {
 				e.log.LogAttrs(ctx, slog.LevelWarn, "tombstones stay for now", log.Error(err))
 			}
 			more = n > 0
 		}
-		if ctx.Err() != nil {
-			return nil
-		}
 	}
+	return nil
 }
 
 // Purge removes some of the tombstones that were put before a time, and returns how many. It is one transaction:

@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/drystone-store/drystone/services/kit/clock"
 	"github.com/drystone-store/drystone/services/kit/log"
 )
 
@@ -82,7 +83,7 @@ func (r *replica) once(ctx context.Context) error {
 func (r *replica) load(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	began := time.Now() //nolint:forbidigo // a duration for the log
+	began := clock.Now()
 	l := &loading{}
 	if err := l.all(ctx, r.etcd); err != nil {
 		return err
@@ -96,7 +97,7 @@ func (r *replica) load(ctx context.Context) error {
 	r.metrics.reloads.Inc()
 	r.log.LogAttrs(ctx, slog.LevelInfo, "loaded the head",
 		slog.Int("rows", len(l.entries)), slog.Int64("revision", l.rev),
-		slog.Duration("took", time.Since(began))) //nolint:forbidigo // see above
+		slog.Duration("took", clock.Since(began)))
 	return nil
 }
 
@@ -134,9 +135,10 @@ func (r *replica) apply(resp clientv3.WatchResponse) error {
 	}
 	events := make([]event, len(resp.Events))
 	for i, ev := range resp.Events {
-		events[i] = event{key: string(ev.Kv.GetKey()), mod: ev.Kv.GetModRevision()}
-		if ev.Type == clientv3.EventTypePut {
-			events[i].put = nonNil(ev.Kv.GetValue())
+		kv := ev.GetKv()
+		events[i] = event{key: string(kv.GetKey()), mod: kv.GetModRevision()}
+		if ev.GetType() == clientv3.EventTypePut {
+			events[i].put = nonNil(kv.GetValue())
 		}
 	}
 	rev := events[len(events)-1].mod
@@ -176,13 +178,15 @@ func nonNil(b []byte) []byte {
 	return b
 }
 
-// pause waits for d or for ctx.
-func pause(ctx context.Context, d time.Duration) {
+// pause waits for d; false if ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return true
 	case <-ctx.Done():
+		return false
 	}
 }
 

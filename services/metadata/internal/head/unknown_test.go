@@ -213,12 +213,13 @@ func history(t *testing.T, client *clientv3.Client) map[string][]int64 {
 			t.Fatal(err)
 		}
 		for _, ev := range resp.Events {
-			if ev.Kv.GetModRevision() == last.Header.GetRevision() {
+			kv := ev.GetKv()
+			if kv.GetModRevision() == last.Header.GetRevision() {
 				return seen
 			}
-			if ev.Type == clientv3.EventTypePut && strings.HasPrefix(string(ev.Kv.GetKey()), head.Prefix+"o/") {
-				payload := string(ev.Kv.GetValue()[header:])
-				seen[payload] = append(seen[payload], ev.Kv.GetModRevision())
+			if ev.GetType() == clientv3.EventTypePut && strings.HasPrefix(string(kv.GetKey()), head.Prefix+"o/") {
+				payload := string(kv.GetValue()[header:])
+				seen[payload] = append(seen[payload], kv.GetModRevision())
 			}
 		}
 	}

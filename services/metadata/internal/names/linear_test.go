@@ -238,10 +238,10 @@ func (h *linear) do(t *testing.T, b *metadatav1.BucketRow, in input) (out output
 
 func mutation(b *metadatav1.BucketRow, in input) *metadatav1.Mutation {
 	m := put(b, in.key, in.value)
-	switch in.verb {
-	case verbPutAbsent:
+	if in.verb == verbPutAbsent {
 		m.Condition = &metadatav1.Condition{IfNoneMatch: []string{"*"}}
-	case verbDelete:
+	}
+	if in.verb == verbDelete {
 		m = del(b, in.key)
 	}
 	return m

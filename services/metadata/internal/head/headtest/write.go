@@ -42,9 +42,9 @@ func remove(k string) head.Write {
 func must(t *testing.T, ix head.Index, writes ...head.Write) []head.Result {
 	t.Helper()
 	results := ix.Commit(t.Context(), writes)
-	for i, r := range results {
-		if r.Err != nil {
-			t.Fatalf("write %d of %q: %v", i, writes[i].Key, r.Err)
+	for i, w := range writes {
+		if err := results[i].Err; err != nil {
+			t.Fatalf("write %d of %q: %v", i, w.Key, err)
 		}
 	}
 	return results

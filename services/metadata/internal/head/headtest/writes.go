@@ -5,14 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/kit/clock"
 	"github.com/drystone-store/drystone/services/kit/fault"
 	"github.com/drystone-store/drystone/services/metadata/internal/head"
 )
@@ -226,7 +227,7 @@ func purgedRows(t *testing.T, mk Maker) {
 	catchUp(t, f)
 	total := 0
 	for {
-		n, err := f.Purge(t.Context(), time.Now())
+		n, err := f.Purge(t.Context(), clock.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -314,7 +315,7 @@ func sameKeyInOneCall(t *testing.T, mk Maker) {
 	var mu sync.Mutex
 	var writes []head.Write
 	for i := range 10 {
-		w := put(key("k"), fmt.Sprint(i))
+		w := put(key("k"), strconv.Itoa(i))
 		plan := w.Plan
 		w.Plan = func(v head.View) (head.Plan, error) {
 			row, _ := v.Get(key("k"))
