@@ -34,6 +34,9 @@ type Node struct {
 // racksPerZone makes the smallest topology in which racks mean something.
 const racksPerZone = 2
 
+// minNodes is the least on which any scheme survives the loss of a node.
+const minNodes = 2
+
 // plan lays a topology out, or grows the one that old is. What cfg leaves open stays as it was, and on a fresh folder
 // takes the defaults.
 func plan(old Topology, cfg Config) (Topology, error) {
@@ -42,6 +45,8 @@ func plan(old Topology, cfg Config) (Topology, error) {
 	zones := cmp.Or(cfg.Zones, old.zones(), min(DefaultZones, nodes))
 	disks := cmp.Or(cfg.Disks, old.disks(), DefaultDisks)
 	switch {
+	case nodes < minNodes:
+		return Topology{}, fmt.Errorf("--nodes %d: two nodes are the least, because what lies on one is lost with it", nodes)
 	case nodes < zones:
 		return Topology{}, fmt.Errorf("%d zones need at least as many nodes, not %d: change --zones or --nodes", zones, nodes)
 	case had && nodes < len(old.Nodes):
@@ -97,11 +102,31 @@ func (t Topology) zones() int {
 	return len(seen)
 }
 
+// String describes a topology: "9 nodes in 3 zones".
+func (t Topology) String() string {
+	s := fmt.Sprintf("%d nodes in %d zones", len(t.Nodes), t.zones())
+	if t.zones() == 1 {
+		s = fmt.Sprintf("%d nodes in one zone", len(t.Nodes))
+	}
+	if t.disks() > 1 {
+		s += fmt.Sprintf(", %d disks each", t.disks())
+	}
+	return s
+}
+
 func (t Topology) disks() int {
 	if len(t.Nodes) == 0 {
 		return 0
 	}
 	return t.Nodes[0].Disks
+}
+
+func (t Topology) allDisks() int {
+	n := 0
+	for _, node := range t.Nodes {
+		n += node.Disks
+	}
+	return n
 }
 
 func loadTopology(dir datadir.Dir) (Topology, error) {

@@ -66,6 +66,7 @@ DRYSTONE_TOKEN, or in the data folder of a running "drystone up" (./.drystone un
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	g.flags(root.PersistentFlags())
 	root.AddCommand(
+		newUp(g),
 
 		newMakeBucket(g), newRemoveBucket(g), newList(g), newPut(g), newGet(g), newStat(g), newRemove(g),
 		newCluster(g), newVersion(g),

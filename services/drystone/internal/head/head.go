@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 )
 
 const (
@@ -39,6 +40,8 @@ const (
 // Head is a running etcd member.
 type Head struct {
 	etcd   *embed.Etcd
+	wire   *wire
+	direct *clientv3.Client
 	client *clientv3.Client
 }
 
@@ -64,9 +67,11 @@ func Start(ctx context.Context, dir string, log *slog.Logger) (*Head, error) {
 		e.Close()
 		return nil, fmt.Errorf("wait for the embedded etcd in %s: %w", dir, ctx.Err())
 	}
-	client := v3client.New(e.Server)
-	client.KV = clientv3.NewKVFromKVClient(newKV(e.Server), client)
-	return &Head{etcd: e, client: client}, nil
+	h := &Head{etcd: e}
+	if err := h.connect(); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
 }
 
 func config(dir string, log *slog.Logger) (*embed.Config, error) {
@@ -91,15 +96,39 @@ func config(dir string, log *slog.Logger) (*embed.Config, error) {
 	return cfg, nil
 }
 
+// connect makes the client. Its parts call the member's functions directly, which costs a fraction of gRPC; what asks
+// for the connection itself gets one over memory.
+func (h *Head) connect() error {
+	h.wire = newWire(h.etcd.Server)
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{h.wire.address()}, DialOptions: []grpc.DialOption{h.wire.dialer()}, Logger: zap.NewNop(),
+	})
+	if err != nil {
+		return fmt.Errorf("connect to the embedded etcd: %w", err)
+	}
+	h.direct = v3client.New(h.etcd.Server)
+	client.KV = clientv3.NewKVFromKVClient(newKV(h.etcd.Server), client)
+	client.Watcher, client.Lease = h.direct.Watcher, h.direct.Lease
+	client.Cluster, client.Maintenance = h.direct.Cluster, h.direct.Maintenance
+	h.client = client
+	return nil
+}
+
 // Client is the in-process client. It lives as long as the Head; callers must not close it.
 func (h *Head) Client() *clientv3.Client { return h.client }
 
 // Close stops the member after its log is on disk. Clients must have stopped using it.
 func (h *Head) Close() error {
-	err := h.client.Close()
-	h.etcd.Close()
-	if err != nil && !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("close the in-process etcd client: %w", err)
+	var errs []error
+	for _, c := range []*clientv3.Client{h.client, h.direct} {
+		if c == nil {
+			continue
+		}
+		if err := c.Close(); err != nil && !errors.Is(err, context.Canceled) {
+			errs = append(errs, fmt.Errorf("close the in-process etcd client: %w", err))
+		}
 	}
-	return nil
+	h.wire.close()
+	h.etcd.Close()
+	return errors.Join(errs...)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"testing"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -98,6 +99,26 @@ func TestGetStreamEndsWithItsCaller(t *testing.T) {
 	}
 	if !errors.Is(last, context.Canceled) {
 		t.Errorf("it ended with %v", last)
+	}
+}
+
+// TestRawCallsWork: some code calls a client's connection by itself.
+func TestRawCallsWork(t *testing.T) {
+	h := start(t, t.TempDir())
+	defer stop(t, h)
+	lease, err := h.Client().Grant(t.Context(), 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := etcdserverpb.NewLeaseClient(h.Client().ActiveConnection()).LeaseKeepAlive(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(&etcdserverpb.LeaseKeepAliveRequest{ID: int64(lease.ID)}); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := stream.Recv(); err != nil || answer.GetTTL() != 60 {
+		t.Errorf("%v, %v", answer, err)
 	}
 }
 

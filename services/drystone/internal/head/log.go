@@ -7,7 +7,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// core hands etcd's warnings and errors to slog. What etcd tells below that level is about itself, not about us.
+// core hands etcd's warnings and errors to slog, one level lower: warnings of etcd tell of its settings and of slow disks,
+// and nobody has to act on them. What it tells below that level is about itself, not about us.
 type core struct {
 	log *slog.Logger
 }
@@ -34,7 +35,7 @@ func (c core) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedE
 
 // Write implements zapcore.Core.
 func (c core) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	level := slog.LevelWarn
+	level := slog.LevelInfo
 	if e.Level > zapcore.WarnLevel {
 		level = slog.LevelError
 	}

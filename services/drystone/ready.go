@@ -1,0 +1,166 @@
+package drystone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	placementv1 "github.com/drystone-store/drystone/proto/gen/drystone/placement/v1"
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/datapath/erasure"
+	"github.com/drystone-store/drystone/services/kit/fault"
+)
+
+const (
+	// How often what cannot announce itself is asked while everything starts.
+	pollEvery = 10 * time.Millisecond
+	// How long a start waits for every node. After that it goes on with those that came, if a write would succeed: a
+	// disk that died must not keep the others down.
+	allNodesPatience = 5 * time.Second
+	// How long one question may take.
+	probeTimeout = 2 * time.Second
+)
+
+// finalError ends the waiting: more patience helps nothing.
+type finalError struct{ error }
+
+// Unwrap implements errors.Unwrap's convention.
+func (e finalError) Unwrap() error { return e.error }
+
+// waitFor asks check until it returns nil or a finalError, a service ends, or ctx does.
+func (m *mesh) waitFor(ctx context.Context, check func(context.Context) error) error {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		err := probe(ctx, check)
+		var final finalError
+		switch {
+		case err == nil:
+			return nil
+		case errors.As(err, &final):
+			return final.error
+		}
+		select {
+		case <-tick.C:
+		case failed := <-m.crew.ended:
+			return failed.failure()
+		case <-ctx.Done():
+			return fmt.Errorf("wait until everything is ready: %w (%w)", context.Cause(ctx), err)
+		}
+	}
+}
+
+func probe(ctx context.Context, check func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	return check(ctx)
+}
+
+// waitNodes returns the default scheme once a write would succeed with every node; or, after a while, with enough of
+// them. Errors: SCHEME_DOES_NOT_FIT when the scheme that was asked for does not.
+func (m *mesh) waitNodes(ctx context.Context, want Topology) (scheme string, err error) {
+	patience := time.Now().Add(allNodesPatience)
+	err = m.waitFor(ctx, func(ctx context.Context) error {
+		if err := m.registry.Ready(); err != nil {
+			return err
+		}
+		now, err := m.topology(ctx)
+		if err != nil {
+			return err
+		}
+		if missing := missingNode(want, now); missing != "" && time.Now().Before(patience) {
+			return fmt.Errorf("%s is not up", missing)
+		}
+		if now.GetWriteScheme() == nil {
+			return m.whyNoScheme(ctx, want, now)
+		}
+		s, err := erasure.FromProto(now.GetDefaultScheme())
+		scheme = s.String()
+		return err
+	})
+	return scheme, err
+}
+
+// topology is placement's picture of this moment.
+func (m *mesh) topology(ctx context.Context) (*placementv1.Topology, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := placementv1.NewPlacementServiceClient(m.placement).WatchTopology(ctx, &placementv1.WatchTopologyRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("ask placement for the topology: %w", err)
+	}
+	answer, err := stream.Recv()
+	if err != nil {
+		return nil, fmt.Errorf("ask placement for the topology: %w", err)
+	}
+	return answer.GetTopology(), nil
+}
+
+// missingNode names a node that is not up yet; "" when all are.
+func missingNode(want Topology, now *placementv1.Topology) string {
+	up := map[string]bool{}
+	for _, n := range now.GetNodes() {
+		up[n.GetPlace().GetNode()] = n.GetState() == placementv1.NodeState_NODE_STATE_UP
+	}
+	for _, n := range want.Nodes {
+		if !up[n.Name] {
+			return n.Name
+		}
+	}
+	return ""
+}
+
+// whyNoScheme finds words for a topology under which nothing can be written. It is final when the registered nodes,
+// healthy or not, cannot keep the scheme that was asked for.
+func (m *mesh) whyNoScheme(ctx context.Context, want Topology, now *placementv1.Topology) error {
+	if want.Scheme == "" || len(now.GetNodes()) < len(want.Nodes) {
+		return errors.New("no scheme keeps the floor on the disks that are healthy: see the log for those that are not")
+	}
+	scheme, err := erasure.Parse(want.Scheme)
+	if err != nil {
+		return finalError{err}
+	}
+	_, err = placementv1.NewPlacementServiceClient(m.placement).CheckScheme(ctx,
+		&placementv1.CheckSchemeRequest{Scheme: scheme.Proto()})
+	switch {
+	case fault.Is(err, typesv1.Reason_REASON_SCHEME_DOES_NOT_FIT):
+		return finalError{fmt.Errorf("--scheme %s on %s: %w", want.Scheme, want, err)}
+	case err != nil:
+		return fmt.Errorf("judge --scheme %s: %w", want.Scheme, err)
+	}
+	return errors.New("no scheme keeps the floor on the disks that are healthy: see the log for those that are not")
+}
+
+// waitFrontDoor returns when the front-door says that it is ready.
+func (m *mesh) waitFrontDoor(ctx context.Context) error {
+	select {
+	case <-m.frontdoor.Listening():
+	case failed := <-m.crew.ended:
+		return failed.failure()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the front-door: %w", context.Cause(ctx))
+	}
+	return m.waitFor(ctx, m.frontDoorReady)
+}
+
+func (m *mesh) frontDoorReady(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.frontdoor.Addrs().REST+"/readyz", http.NoBody)
+	if err != nil {
+		return finalError{fmt.Errorf("ask the front-door: %w", err)}
+	}
+	// No proxy stands before our own listener, and no connection is kept.
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask the front-door: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		why, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+		return fmt.Errorf("the front-door is not ready: %s", why)
+	}
+	return nil
+}
