@@ -87,6 +87,10 @@ func TestCodecSendsTheBytesThemselves(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer encoded.Free()
+	const headMost = 100
+	if encoded.Len() > len(msg.GetData())+headMost {
+		t.Errorf("%d bytes for %d of data", encoded.Len(), len(msg.GetData()))
+	}
 	last := encoded[len(encoded)-1].ReadOnlyData()
 	if unsafe.SliceData(last) != unsafe.SliceData(msg.GetData()) {
 		t.Error("the data was copied")

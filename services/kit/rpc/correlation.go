@@ -15,15 +15,22 @@ const (
 	callerHeader = "drystone-caller"
 	// traceHeader is the W3C trace context.
 	traceHeader = "traceparent"
-	// correlationMax bounds an id that came from outside.
+	// correlationMax bounds an id or a name that came from outside.
 	correlationMax = 64
 )
 
+// first is the value of a key if it may stand in logs and go on to peers: short and printable.
 func first(md metadata.MD, key string) string {
-	if v := md[key]; len(v) > 0 && len(v[0]) <= correlationMax {
-		return v[0]
+	v := firstOf(md[key])
+	if len(v) > correlationMax {
+		return ""
 	}
-	return ""
+	for _, b := range []byte(v) {
+		if b < ' ' || b > '~' {
+			return ""
+		}
+	}
+	return v
 }
 
 // extractTrace continues the caller's trace.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -190,7 +191,7 @@ func TestCorrelationPasses(t *testing.T) {
 	svc := &service{unary: func(ctx context.Context, _ *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
 		return &testpb.SimpleResponse{Username: log.Correlation(ctx)}, nil
 	}}
-	everywhere(t, rpc.ServerOptions{}, svc, func(t *testing.T, w world, c testpb.TestServiceClient) {
+	everywhere(t, rpc.ServerOptions{}, svc, func(t *testing.T, _ world, c testpb.TestServiceClient) {
 		resp, err := c.UnaryCall(t.Context(), &testpb.SimpleRequest{})
 		if err != nil || resp.GetUsername() == "" {
 			t.Errorf("minted id %q, error %v", resp.GetUsername(), err)
@@ -199,8 +200,10 @@ func TestCorrelationPasses(t *testing.T) {
 		if resp, err = c.UnaryCall(ctx, &testpb.SimpleRequest{}); err != nil || resp.GetUsername() != "from-metadata" {
 			t.Errorf("id %q of the metadata, error %v", resp.GetUsername(), err)
 		}
-		if !w.mesh && !w.inProcess {
-			return
+		foreign := strings.Repeat("x", 65)
+		ctx = metadata.AppendToOutgoingContext(t.Context(), "drystone-correlation-id", foreign)
+		if resp, err = c.UnaryCall(ctx, &testpb.SimpleRequest{}); err != nil || resp.GetUsername() == foreign {
+			t.Errorf("an endless id was taken over, error %v", err)
 		}
 		ctx = log.WithCorrelation(t.Context(), "from-context")
 		if resp, err = c.UnaryCall(ctx, &testpb.SimpleRequest{}); err != nil || resp.GetUsername() != "from-context" {

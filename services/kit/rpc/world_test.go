@@ -41,17 +41,15 @@ func (s *service) FullDuplexCall(st grpc.BidiStreamingServer[testpb.StreamingOut
 type world struct {
 	name string
 	// mesh: through a Dialer, so errors have reasons.
-	mesh bool
-	// inProcess: messages alias.
-	inProcess bool
-	connect   func(t *testing.T, s *rpc.Server) grpc.ClientConnInterface
+	mesh    bool
+	connect func(t *testing.T, s *rpc.Server) grpc.ClientConnInterface
 }
 
 // worlds are all ways; whatever a test claims must hold in each.
 func worlds() []world {
 	return []world{
-		{name: "in process", inProcess: true, connect: func(_ *testing.T, s *rpc.Server) grpc.ClientConnInterface { return s.InProcess() }},
-		{name: "mesh in process", inProcess: true, mesh: true, connect: func(t *testing.T, s *rpc.Server) grpc.ClientConnInterface {
+		{name: "in process", connect: func(_ *testing.T, s *rpc.Server) grpc.ClientConnInterface { return s.InProcess() }},
+		{name: "mesh in process", mesh: true, connect: func(t *testing.T, s *rpc.Server) grpc.ClientConnInterface {
 			registry := rpc.NewRegistry()
 			registry.Register("test", s)
 			return dial(t, rpc.DialerOptions{Registry: registry, Caller: "tester"}, "inproc:test", rpc.ConnOptions{})
