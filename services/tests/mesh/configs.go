@@ -25,6 +25,10 @@ func (m *Mesh) writeConfigs(scheme string) error {
 	return nil
 }
 
+// maxSocketPath is what the kernel takes for a unix socket, less the closing zero byte. Nodes in a deeper folder are
+// reached over TCP.
+const maxSocketPath = 107
+
 func (m *Mesh) config(proc Process, scheme string) map[string]any {
 	c := map[string]any{"name": proc.Name, "debug_listen": proc.Debug, "debug_pprof": true, "log_level": "info"}
 	address := func(p Process) string { return p.Addr }
@@ -36,11 +40,15 @@ func (m *Mesh) config(proc Process, scheme string) map[string]any {
 		if scheme != "" {
 			c["default_scheme"] = scheme
 		}
+		c["expected_nodes"] = m.plan.Size.ChunkServers
 	case "metadata":
-		c["listen"], c["etcd"], c["placement"] = proc.Addr, etcd, placement
+		c["listen"], c["etcd"] = proc.Addr, etcd
 	case "chunkserver":
 		c["listen"], c["placement"] = proc.Addr, placement
-		c["zone"], c["rack"] = proc.Zone, proc.Rack
+		c["place"] = map[string]any{"zone": proc.Zone, "rack": proc.Rack}
+		if socket := m.runPath(proc.Name, ".sock"); len(socket) <= maxSocketPath {
+			c["socket"] = socket
+		}
 		var disks []string
 		for d := range m.plan.Size.Disks {
 			disks = append(disks, filepath.Join(m.root, "data", proc.Name, fmt.Sprintf("disk%d", d)))
