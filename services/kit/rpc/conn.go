@@ -63,7 +63,9 @@ func (c *conn) Invoke(ctx context.Context, full string, req, resp any, opts ...g
 		defer cancel()
 	}
 	if err := c.bound.Acquire(ctx); err != nil {
-		c.refused.Inc()
+		if fault.Code(err) == codes.ResourceExhausted {
+			c.refused.Inc()
+		}
 		return err
 	}
 	defer c.bound.Release()

@@ -8,7 +8,8 @@
 //  2. In process nothing is serialized: the receiver gets its own top-level message whose fields *alias* the sender's
 //     (byte slices, lists, nested messages). Neither side may write to what is shared.
 //  3. A unary call in process runs on the caller's goroutine and returns only when the handler has returned, also
-//     after ctx ended: so request and lent buffers are the caller's again when Invoke returns.
+//     after ctx ended: so request and lent buffers are the caller's again when Invoke returns. The handler's context
+//     is the caller's and does not end with the handler.
 //  4. A streamed message is the receiver's until it *calls* RecvMsg again: when SendMsg returns, the receiver holds
 //     that message and the one before it is free. So a sender alternates two buffers, or does not reuse them.
 //  5. The first SendMsg of a client stream returns only when the handler asks for a second message, begins to answer,

@@ -20,7 +20,8 @@ import (
 
 // Serve answers on the listeners, which it closes, until ctx ends or one fails; without listeners it waits for ctx.
 // Then it stops: health says NOT_SERVING, new calls of both transports are refused, Draining fires, running calls get
-// Grace to end, the rest is cancelled. A server serves once. Nil after an orderly stop.
+// Grace to end, the rest is cancelled. Serve returns when the last handler has returned: until then they use what the
+// service is about to close. A server serves once. Nil after an orderly stop.
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, l := range listeners {
@@ -93,20 +94,17 @@ func (l *load) leave() {
 // drain lets a stopping server wait for in-process calls, which grpc.Server does not know.
 type drain struct {
 	begun   chan struct{}
-	once    *sync.Once
+	once    sync.Once
 	idle    chan struct{}
-	running *atomic.Int64
+	running atomic.Int64
 	// ctx ends when the grace is over; in-process streams end with it.
-	ctx    context.Context // the server's life, not a request's
+	ctx    context.Context
 	cancel context.CancelFunc
 }
 
-func newDrain() drain {
+func newDrain() *drain {
 	ctx, cancel := context.WithCancel(context.Background())
-	return drain{
-		begun: make(chan struct{}), once: new(sync.Once), idle: make(chan struct{}, 1), running: new(atomic.Int64),
-		ctx: ctx, cancel: cancel,
-	}
+	return &drain{begun: make(chan struct{}), idle: make(chan struct{}, 1), ctx: ctx, cancel: cancel}
 }
 
 func (d *drain) begin() { d.once.Do(func() { close(d.begun) }) }

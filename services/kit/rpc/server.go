@@ -72,7 +72,7 @@ type Server struct {
 	methods atomic.Pointer[map[string]*method]
 	calls   *load
 	streams *load
-	drain   drain
+	drain   *drain
 	serving atomic.Bool
 }
 

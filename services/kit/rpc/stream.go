@@ -98,8 +98,7 @@ func (st *stream) run() {
 		st.err = wire(err)
 	}
 	close(st.done)
-	st.responses.close()
-	st.cancel(nil)
+	st.cancel(nil) // wakes a client that waits for a message
 	for _, o := range st.opts {
 		if o, ok := o.(grpc.OnFinishCallOption); ok {
 			o.OnFinish(err)
