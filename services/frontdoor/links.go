@@ -1,13 +1,12 @@
 package frontdoor
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
-
-	"cmp"
 
 	placementv1 "github.com/drystone-store/drystone/proto/gen/drystone/placement/v1"
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"

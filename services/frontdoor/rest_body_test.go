@@ -233,7 +233,7 @@ func TestReadThatFailsInTheMiddle(t *testing.T) {
 				w.volumes.Fail(nil)
 			}
 			w.volumes.Fail(fault.New(codes.DataLoss, typesv1.Reason_REASON_TOO_MUCH_LOST, "five disks are gone"))
-			req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+w.rest+objectURL("bbb", "k"), nil)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+w.rest+objectURL("bbb", "k"), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -314,7 +314,7 @@ func (h *hole) Finish(context.Context, *typesv1.Checksum) (volume.Placed, error)
 func (h *hole) Abort() {}
 
 func (h *hole) Read(_ context.Context, _ []*typesv1.Extent, _, length int64, emit func([]byte) error) error {
-	buf := make([]byte, 1<<20)
+	buf := make([]byte, min(length, 1<<20))
 	for length > 0 {
 		n := min(length, int64(len(buf)))
 		if err := emit(buf[:n]); err != nil {
@@ -351,7 +351,7 @@ func TestLargeBodyInASmallHeap(t *testing.T) {
 	w.bucket(t, "bbb")
 	peak := watchHeap(t)
 	sent := crc64nvme.New()
-	req, err := http.NewRequestWithContext(t.Context(), "PUT", "http://"+w.rest+objectURL("bbb", "k"),
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+w.rest+objectURL("bbb", "k"),
 		io.TeeReader(&generated{source: rand.NewChaCha8([32]byte{1}), left: size}, sent))
 	if err != nil {
 		t.Fatal(err)
@@ -364,7 +364,7 @@ func TestLargeBodyInASmallHeap(t *testing.T) {
 	if !bytes.Equal(sent.Sum(nil), h.seen.Sum(nil)) {
 		t.Fatal("other bytes arrived")
 	}
-	req, err = http.NewRequestWithContext(t.Context(), "GET", "http://"+w.rest+objectURL("bbb", "k"), nil)
+	req, err = http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+w.rest+objectURL("bbb", "k"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,9 +32,9 @@ func payload(n int) []byte {
 	return b
 }
 
-func crc64(b []byte) string {
-	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, crc64nvme.Checksum(b)))
-}
+func crc64Bytes(b []byte) []byte { return binary.BigEndian.AppendUint64(nil, crc64nvme.Checksum(b)) }
+
+func crc64(b []byte) string { return base64.StdEncoding.EncodeToString(crc64Bytes(b)) }
 
 // crowded makes a world with something of everything.
 func crowded(t *testing.T) *world {

@@ -3,7 +3,6 @@
 package inmemory
 
 import (
-	"bytes"
 	"context"
 	"slices"
 	"strings"
@@ -25,6 +24,7 @@ type Names struct {
 	mu       sync.Mutex
 	revision int64
 	buckets  map[string]*bucket
+	writes   map[string]uint64 // versions by write id
 	commits  int
 }
 
@@ -117,7 +117,7 @@ func (n *Names) ListBuckets(
 			resp.Buckets = append(resp.Buckets, b.row)
 		}
 	}
-	slices.SortFunc(resp.Buckets, func(a, b *metadatav1.BucketRow) int { return strings.Compare(a.GetName(), b.GetName()) })
+	slices.SortFunc(resp.GetBuckets(), func(a, b *metadatav1.BucketRow) int { return strings.Compare(a.GetName(), b.GetName()) })
 	if len(resp.GetBuckets()) > int(req.GetLimit()) {
 		resp.Buckets, resp.More = resp.GetBuckets()[:req.GetLimit()], true
 	}
@@ -171,10 +171,8 @@ func (n *Names) apply(m *metadatav1.Mutation) (version uint64, err error) {
 	if b.row.GetId() != m.GetBucketId() {
 		return 0, fault.New(codes.NotFound, typesv1.Reason_REASON_NO_SUCH_BUCKET, "the bucket was made anew")
 	}
-	for _, v := range b.versions[m.GetKey()] {
-		if bytes.Equal(v.GetWriteId(), m.GetRow().GetWriteId()) {
-			return v.GetVersion(), nil
-		}
+	if before, again := n.writes[string(m.GetRow().GetWriteId())]; again {
+		return before, nil
 	}
 	current := b.current(m.GetKey())
 	if !holds(m.GetCondition(), m.GetKey(), current) {
@@ -193,6 +191,10 @@ func (n *Names) apply(m *metadatav1.Mutation) (version uint64, err error) {
 		DeleteMarker: m.GetRow().GetDeleteMarker(), Tenant: m.GetRow().GetTenant(), BucketId: m.GetBucketId(),
 	}
 	b.versions[m.GetKey()] = append(b.versions[m.GetKey()], row)
+	if n.writes == nil {
+		n.writes = make(map[string]uint64)
+	}
+	n.writes[string(row.GetWriteId())] = version
 	return version, nil
 }
 

@@ -5,8 +5,9 @@ import (
 	"log/slog"
 	"sync/atomic"
 
-	metadatav1 "github.com/drystone-store/drystone/proto/gen/drystone/metadata/v1"
 	"github.com/prometheus/client_golang/prometheus"
+
+	metadatav1 "github.com/drystone-store/drystone/proto/gen/drystone/metadata/v1"
 )
 
 // Client speaks to the metadata service. Run must be running for Commit to answer.

@@ -4,9 +4,10 @@ import (
 	"context"
 	"fmt"
 
+	"google.golang.org/grpc/codes"
+
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/kit/fault"
-	"google.golang.org/grpc/codes"
 )
 
 // streamBuffers is what the transport holds of a stream, in bytes: two messages of 256 KiB over REST. Stripes have the

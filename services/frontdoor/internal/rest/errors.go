@@ -3,7 +3,6 @@ package rest
 import (
 	"math"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -112,12 +111,10 @@ func errorHeaders(header http.Header, f *fault.Error) {
 func seconds(d time.Duration) int { return max(1, int(math.Ceil(d.Seconds()))) }
 
 func methodNotAllowed(x *exchange) {
-	known := methods(x.request.URL.Path)
-	allowed := make([]string, 0, len(known))
-	for m := range known {
-		allowed = append(allowed, m)
+	var allowed []string
+	for _, r := range routesOf(x.request.URL.Path) {
+		allowed = append(allowed, r.method)
 	}
-	slices.Sort(allowed)
 	x.Header().Set("Allow", strings.Join(allowed, ", "))
 	writeError(x, fault.New(codes.Unimplemented, typesv1.Reason_REASON_METHOD_NOT_ALLOWED,
 		"this path does not answer to %s", strings.ToValidUTF8(x.request.Method, "?")))

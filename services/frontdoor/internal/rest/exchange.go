@@ -20,6 +20,9 @@ const (
 	// stallTimeout ends a client that takes, or brings, less than a buffer of 256 KiB in this time: slower ones hold a
 	// slot and memory for nothing.
 	stallTimeout = 60 * time.Second
+	// drainTimeout bounds the wait for the rest of a body that was refused: net/http reads up to 256 KiB of it, so that
+	// the client gets to see the answer.
+	drainTimeout = 5 * time.Second
 )
 
 // exchange is one request and what became of it. It is the ResponseWriter that the gateway sees.
@@ -39,7 +42,6 @@ type exchange struct {
 	status         int   // 0: nothing was written yet
 	received, sent int64 // bytes of the bodies
 	reason         string
-	stall          *time.Timer
 	aborted        bool
 }
 
@@ -55,6 +57,8 @@ func newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{
 		ResponseWriter: w, request: r, id: requestID(r), begin: clock.Now(), control: http.NewResponseController(w),
 	}
+	// The request before may have left one on the connection.
+	_ = x.control.SetWriteDeadline(time.Time{})
 	x.op = operation(r.Method, r.URL.Path)
 	if bucket, key, ok := objectPath(r.URL.Path); ok {
 		x.bucket, x.key = bucket, key
@@ -95,9 +99,8 @@ func (x *exchange) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	x.watch(x.control.SetWriteDeadline)
+	_ = x.control.SetWriteDeadline(in(stallTimeout)) // Every net.Conn can.
 	n, err := x.ResponseWriter.Write(p)
-	x.unwatch()
 	x.sent += int64(n)
 	if err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
 		panic(http.ErrAbortHandler)
@@ -112,15 +115,21 @@ func (x *exchange) FlushError() error { return nil }
 // Unwrap implements what http.ResponseController looks for.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
-// watch gives the client stallTimeout for the next read or write. A timer sets a deadline that has passed: socket
-// deadlines are points in wall time, timers are not.
-func (x *exchange) watch(setDeadline func(time.Time) error) {
-	x.stall = time.AfterFunc(stallTimeout, func() { _ = setDeadline(time.Unix(1, 0)) })
+// in is a point in time for a socket's deadline.
+func in(d time.Duration) time.Time {
+	return time.Now().Add(d) //nolint:forbidigo // sockets compare with the machine's own clock
 }
 
-func (x *exchange) unwatch() { x.stall.Stop() }
-
+// close gives back what the exchange holds; no handler uses it any more. What net/http still does on the connection,
+// writing the rest and reading past a body that was not wanted, is bounded in time as well.
 func (x *exchange) close() {
+	_ = x.control.SetWriteDeadline(in(stallTimeout))
+	switch {
+	case x.upload != nil && x.upload.err != nil:
+		_ = x.control.SetReadDeadline(time.Unix(1, 0)) // Nothing sensible comes any more.
+	case x.upload != nil && !x.upload.ended, x.upload == nil && x.request.ContentLength != 0:
+		_ = x.control.SetReadDeadline(in(drainTimeout))
+	}
 	if x.upload != nil {
 		x.upload.release()
 	}

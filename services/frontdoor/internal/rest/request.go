@@ -60,7 +60,7 @@ func preconditions(h http.Header) *apiv1.Preconditions {
 		IfModifiedSince:   date(h.Get("If-Modified-Since")),
 		IfUnmodifiedSince: date(h.Get("If-Unmodified-Since")),
 	}
-	if p.GetIfMatch() == "" && p.GetIfNoneMatch() == "" && p.IfModifiedSince == nil && p.IfUnmodifiedSince == nil {
+	if p.GetIfMatch() == "" && p.GetIfNoneMatch() == "" && p.GetIfModifiedSince() == nil && p.GetIfUnmodifiedSince() == nil {
 		return nil
 	}
 	return p

@@ -33,20 +33,25 @@ func objectPath(path string) (bucket, key string, ok bool) {
 	return bucket, key, true
 }
 
-// methods are what a path answers to, by operation; nil for a path that is none of ours.
-func methods(path string) map[string]string {
+// route is one method of a path.
+type route struct{ method, op string }
+
+// routesOf are what a path answers to; none for a path that is none of ours.
+func routesOf(path string) []route {
 	switch path {
 	case pathHealth, pathReady, pathOpenAPI:
-		return map[string]string{http.MethodGet: opOther, http.MethodHead: opOther}
+		return []route{{http.MethodGet, opOther}, {http.MethodHead, opOther}}
 	case pathCluster:
-		return map[string]string{http.MethodGet: "GetCluster"}
+		return []route{{http.MethodGet, "GetCluster"}}
 	case pathBuckets:
-		return map[string]string{http.MethodGet: "ListBuckets"}
+		return []route{{http.MethodGet, "ListBuckets"}}
 	}
 	if _, key, ok := objectPath(path); ok && key != "" {
-		return map[string]string{
-			http.MethodGet: "GetObject", http.MethodHead: "StatObject",
-			http.MethodPut: "PutObject", http.MethodDelete: "DeleteObject",
+		return []route{
+			{http.MethodGet, "GetObject"},
+			{http.MethodHead, "StatObject"},
+			{http.MethodPut, "PutObject"},
+			{http.MethodDelete, "DeleteObject"},
 		}
 	}
 	rest, ok := strings.CutPrefix(path, pathBuckets+"/")
@@ -56,20 +61,24 @@ func methods(path string) map[string]string {
 	_, rest, deeper := strings.Cut(rest, "/")
 	switch {
 	case !deeper:
-		return map[string]string{
-			http.MethodGet: "GetBucket", http.MethodHead: "GetBucket",
-			http.MethodPut: "CreateBucket", http.MethodDelete: "DeleteBucket",
+		return []route{
+			{http.MethodGet, "GetBucket"},
+			{http.MethodHead, "GetBucket"},
+			{http.MethodPut, "CreateBucket"},
+			{http.MethodDelete, "DeleteBucket"},
 		}
 	case rest == "objects" || rest == "objects/":
-		return map[string]string{http.MethodGet: "ListObjects"}
+		return []route{{http.MethodGet, "ListObjects"}}
 	}
 	return nil
 }
 
 // operation names what a request asks for: a bounded set, for logs and metrics.
 func operation(method, path string) string {
-	if op := methods(path)[method]; op != "" {
-		return op
+	for _, r := range routesOf(path) {
+		if r.method == method {
+			return r.op
+		}
 	}
 	return opOther
 }

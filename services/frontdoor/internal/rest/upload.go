@@ -125,13 +125,14 @@ func (u *upload) finish() error {
 
 // fill reads until p is full or the body ends.
 func (u *upload) fill(p []byte) (n int, err error) {
-	u.exchange.watch(u.exchange.control.SetReadDeadline)
-	defer u.exchange.unwatch()
+	_ = u.exchange.control.SetReadDeadline(in(stallTimeout)) // Every net.Conn can.
 	for n < len(p) && err == nil {
 		var k int
 		k, err = u.ReadCloser.Read(p[n:])
 		n += k
 	}
+	// Behind the body net/http reads on, to notice a client that leaves: that read has no deadline.
+	_ = u.exchange.control.SetReadDeadline(time.Time{})
 	u.exchange.received += int64(n)
 	switch {
 	case err == nil:

@@ -29,7 +29,7 @@ func (s *clusters) GetCluster(context.Context, *apiv1.GetClusterRequest) (*apiv1
 		Time:          timestamppb.New(clock.Now()),
 	}
 	for _, n := range nodes { // In the order of zones.
-		last := len(resp.Zones) - 1
+		last := len(resp.GetZones()) - 1
 		if last < 0 || resp.GetZones()[last].GetName() != n.GetPlace().GetZone() {
 			resp.Zones = append(resp.Zones, &apiv1.Zone{Name: n.GetPlace().GetZone()})
 			last++

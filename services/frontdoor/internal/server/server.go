@@ -3,11 +3,12 @@
 package server
 
 import (
+	"google.golang.org/grpc"
+
 	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
 	"github.com/drystone-store/drystone/services/frontdoor/internal/bucket"
 	"github.com/drystone-store/drystone/services/frontdoor/internal/cluster"
 	"github.com/drystone-store/drystone/services/frontdoor/internal/object"
-	"google.golang.org/grpc"
 )
 
 // Domain is what the handlers call.
