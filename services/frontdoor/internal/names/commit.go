@@ -2,7 +2,6 @@ package names
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -45,10 +44,6 @@ func (c *Client) Commit(ctx context.Context, m *metadatav1.Mutation) (uint64, er
 	m.Since = c.seen.Load()
 	for try := 1; ; try++ {
 		outcome, err := c.commits.commit(ctx, m)
-		if err != nil {
-			return 0, err
-		}
-		err = fault.FromWire(outcome.GetCode(), outcome.GetReason(), outcome.GetMessage())
 		if err == nil {
 			c.learn(outcome.GetRevision())
 			return outcome.GetVersion(), nil
@@ -109,7 +104,7 @@ func newCommitter(sender commitSender, logger *slog.Logger, metrics prometheus.R
 	return &committer{sender: sender, log: logger, sizes: sizes, wake: make(chan struct{}, 1)}, nil
 }
 
-// commit waits for the mutation's outcome. When ctx ends before it was sent, nothing happened; after that its outcome
+// commit waits for the mutation's outcome, which says that it was applied unless there is an error. When ctx ends before it was sent, nothing happened; after that its outcome
 // is unknown to the caller, though not to the store.
 func (c *committer) commit(ctx context.Context, m *metadatav1.Mutation) (*metadatav1.Outcome, error) {
 	p := &pending{m: m, done: make(chan struct{})}
@@ -209,37 +204,39 @@ func (c *committer) send(ctx context.Context, batch []*pending) {
 		req.Mutations[i] = p.m
 	}
 	c.sizes.Observe(float64(len(batch)))
-	resp, err := c.sender.Commit(ctx, req)
+	asked, before := withDoubt(ctx)
+	resp, err := c.sender.Commit(asked, req)
 	if err == nil && len(resp.GetOutcomes()) != len(batch) {
 		err = fault.Bug("%d outcomes for %d mutations", len(resp.GetOutcomes()), len(batch))
 	}
 	if err != nil {
-		err = c.failed(ctx, err, len(batch))
+		c.log.WarnContext(ctx, "commit request failed", slog.Int("mutations", len(batch)), log.Error(err))
 	}
 	for i, p := range batch {
-		if err != nil {
-			p.err = err
-		} else {
+		if err == nil {
 			p.outcome = resp.GetOutcomes()[i]
+			p.err = fault.FromWire(p.outcome.GetCode(), p.outcome.GetReason(), p.outcome.GetMessage())
+		} else {
+			p.err = err
+		}
+		if p.err != nil && !settles(p.err, before.raised) {
+			p.err = unknown(p.err)
 		}
 		close(p.done)
 	}
 }
 
-// failed tells requests that were refused whole, before anything was done about them, from those of which nobody
-// knows what became of them.
-func (c *committer) failed(ctx context.Context, err error, mutations int) error {
-	c.log.WarnContext(ctx, "commit request failed", slog.Int("mutations", mutations), log.Error(err))
-	var doubt *unanswered
+// settles says that after this error the mutation is not applied and never will be, by no try of it. What was turned
+// away before anything was done about it says that only of itself, so not if another try was left in doubt.
+func settles(err error, doubt bool) bool {
 	switch {
-	case errors.As(err, &doubt):
-		return unknown(err)
-	case refused(err):
-		return err
+	case fault.Is(err, typesv1.Reason_REASON_NO_SUCH_BUCKET, typesv1.Reason_REASON_BUCKET_CLOSING,
+		typesv1.Reason_REASON_PRECONDITION_FAILED, typesv1.Reason_REASON_WRITER_FENCED):
+		return true
 	case fault.Code(err) == codes.InvalidArgument:
-		return fault.Bug("metadata refused a commit request: %w", err)
+		return true
 	}
-	return unknown(err)
+	return refused(err) && !doubt
 }
 
 // close refuses what waits and what still comes.

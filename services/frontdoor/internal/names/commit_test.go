@@ -167,29 +167,53 @@ func TestStalledRequestIsOvertaken(t *testing.T) {
 	})
 }
 
+// What became of a mutation is told for sure, or not at all; an attempt that was left in doubt makes later refusals
+// say nothing.
 func TestOutcomes(t *testing.T) {
+	outcome := func(code codes.Code, reason string) *metadatav1.CommitResponse {
+		return &metadatav1.CommitResponse{Outcomes: []*metadatav1.Outcome{{Code: int32(code), Reason: reason}}}
+	}
+	const unsure = typesv1.Reason_REASON_OUTCOME_UNKNOWN
 	for name, tc := range map[string]struct {
-		err  error
-		want typesv1.Reason
+		resp            *metadatav1.CommitResponse
+		err             error
+		sure, afterward typesv1.Reason // without and with doubt
 	}{
-		"no answer":               {errors.New("connection reset"), typesv1.Reason_REASON_OUTCOME_UNKNOWN},
-		"deadline":                {context.DeadlineExceeded, typesv1.Reason_REASON_OUTCOME_UNKNOWN},
-		"a bug over there":        {fault.Bug("oops"), typesv1.Reason_REASON_OUTCOME_UNKNOWN},
-		"breaker":                 {fault.New(codes.Unavailable, typesv1.Reason_REASON_BREAKER_OPEN, "open"), typesv1.Reason_REASON_BREAKER_OPEN},
-		"overload":                {fault.New(codes.ResourceExhausted, typesv1.Reason_REASON_OVERLOADED, "busy"), typesv1.Reason_REASON_OVERLOADED},
-		"overload after no reply": {&unanswered{fault.New(codes.ResourceExhausted, typesv1.Reason_REASON_OVERLOADED, "busy")}, typesv1.Reason_REASON_OUTCOME_UNKNOWN},
+		"applied":          {outcome(0, ""), nil, 0, 0},
+		"precondition":     {outcome(codes.FailedPrecondition, "PRECONDITION_FAILED"), nil, typesv1.Reason_REASON_PRECONDITION_FAILED, typesv1.Reason_REASON_PRECONDITION_FAILED},
+		"fenced":           {outcome(codes.FailedPrecondition, "WRITER_FENCED"), nil, typesv1.Reason_REASON_WRITER_FENCED, typesv1.Reason_REASON_WRITER_FENCED},
+		"no bucket":        {outcome(codes.NotFound, "NO_SUCH_BUCKET"), nil, typesv1.Reason_REASON_NO_SUCH_BUCKET, typesv1.Reason_REASON_NO_SUCH_BUCKET},
+		"malformed":        {outcome(codes.InvalidArgument, "INVALID_ARGUMENT"), nil, typesv1.Reason_REASON_INVALID_ARGUMENT, typesv1.Reason_REASON_INVALID_ARGUMENT},
+		"overload of one":  {outcome(codes.ResourceExhausted, "OVERLOADED"), nil, typesv1.Reason_REASON_OVERLOADED, unsure},
+		"unknown":          {outcome(codes.Unavailable, "OUTCOME_UNKNOWN"), nil, unsure, unsure},
+		"unavailable":      {outcome(codes.Unavailable, "UNAVAILABLE"), nil, unsure, unsure},
+		"too few outcomes": {&metadatav1.CommitResponse{}, nil, unsure, unsure},
+		"no answer":        {nil, errors.New("connection reset"), unsure, unsure},
+		"deadline":         {nil, context.DeadlineExceeded, unsure, unsure},
+		"a bug over there": {nil, fault.Bug("oops"), unsure, unsure},
+		"breaker":          {nil, fault.New(codes.Unavailable, typesv1.Reason_REASON_BREAKER_OPEN, "open"), typesv1.Reason_REASON_BREAKER_OPEN, unsure},
+		"overload":         {nil, fault.New(codes.ResourceExhausted, typesv1.Reason_REASON_OVERLOADED, "busy"), typesv1.Reason_REASON_OVERLOADED, unsure},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c, stop := start(t, &sender{serve: func(context.Context, int, *metadatav1.CommitRequest) (*metadatav1.CommitResponse, error) {
-					return nil, tc.err
-				}})
-				defer stop()
-				if _, err := c.Commit(t.Context(), mutation("k")); fault.Reason(err) != tc.want {
-					t.Fatalf("%v, want %v", err, tc.want)
-				}
+		for _, doubt := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, doubt %v", name, doubt), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					c, stop := start(t, &sender{serve: func(ctx context.Context, _ int, _ *metadatav1.CommitRequest) (*metadatav1.CommitResponse, error) {
+						if doubt {
+							raiseDoubt(ctx)
+						}
+						return tc.resp, tc.err
+					}})
+					defer stop()
+					want := tc.sure
+					if doubt {
+						want = tc.afterward
+					}
+					if _, err := c.Commit(t.Context(), mutation("k")); fault.Reason(err) != want || (err == nil) != (want == 0) {
+						t.Fatalf("%v, want %v", err, want)
+					}
+				})
 			})
-		})
+		}
 	}
 }
 

@@ -73,44 +73,47 @@ func (r *Replicas) Client() metadatav1.MetadataServiceClient {
 }
 
 // Invoke makes a unary call. While replicas cannot be reached it asks one after the other, round by round, until ctx
-// ends. The error is the last attempt's, as an *unanswered if any attempt may have been served without our knowing.
+// ends; the error is the last attempt's. A doubt in ctx hears of attempts that may have been served without an answer.
 func (r *Replicas) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	pause := roundPause
-	var doubt bool
 	for {
 		var err error
 		for range r.conns {
 			n := r.preferred.Load()
-			if err = r.attempt(ctx, n, method, args, reply, opts); err == nil {
-				return nil
+			err = r.attempt(ctx, n, method, args, reply, opts)
+			if err == nil || isAnswer(err) {
+				return err
 			}
-			if isAnswer(err) {
-				return doubted(err, doubt)
+			if !refused(err) {
+				raiseDoubt(ctx)
 			}
-			doubt = doubt || !refused(err)
 			if ctx.Err() != nil {
-				return doubted(err, doubt)
+				return err
 			}
 			r.preferred.CompareAndSwap(n, n+1)
 		}
 		if !sleep(ctx, pause) {
-			return doubted(err, doubt)
+			return err
 		}
 		pause = min(2*pause, pauseMax)
 	}
 }
 
-// unanswered is an error after which it is not known whether a replica served the call.
-type unanswered struct{ error }
+// doubt says that a call may have been served by a replica that did not answer.
+type doubt struct{ raised bool }
 
-// Unwrap returns the last attempt's error.
-func (u *unanswered) Unwrap() error { return u.error }
+type doubtKey struct{}
 
-func doubted(err error, doubt bool) error {
-	if doubt {
-		return &unanswered{err}
+// withDoubt returns a context for one call, and what it leaves open.
+func withDoubt(ctx context.Context) (context.Context, *doubt) {
+	d := &doubt{}
+	return context.WithValue(ctx, doubtKey{}, d), d
+}
+
+func raiseDoubt(ctx context.Context) {
+	if d, ok := ctx.Value(doubtKey{}).(*doubt); ok {
+		d.raised = true
 	}
-	return err
 }
 
 // sleep waits for a random time around d, so that callers of a replica that died do not come back together. It says
