@@ -220,7 +220,7 @@ func (e *hardError) Error() string { return e.doing + ": " + e.cause.Error() }
 
 // Is hides that the cause is a lack of space; other errnos show.
 func (e *hardError) Is(target error) bool {
-	return target != unix.ENOSPC && errors.Is(e.cause, target) //nolint:errorlint // the sentinel itself is asked for
+	return target != unix.ENOSPC && errors.Is(e.cause, target)
 }
 
 // replace writes a new file with the live state and the records, makes it durable and removes the old one.

@@ -100,26 +100,12 @@ func (r *Reader) readOne(f vfs.Reader, e *format.Entry, row uint64, rows uint32,
 	if p.to == p.from {
 		return out, nil
 	}
-	lent := dst != nil && int64(len(dst)) >= p.to-p.from
-	switch {
-	case lent && p.exact():
-		out.Data = dst[:p.to-p.from]
-		if err := fetch(f, e, p, out.Data); err != nil {
-			return Rows{}, err
-		}
-	case lent:
-		buf, release := r.borrow(p.high - p.low)
-		defer release()
-		if err := fetch(f, e, p, buf); err != nil {
-			return Rows{}, err
-		}
-		out.Data = dst[:copy(dst, buf[p.from-p.low:p.to-p.low])]
-	default:
-		buf := make([]byte, p.high-p.low)
-		if err := fetch(f, e, p, buf); err != nil {
-			return Rows{}, err
-		}
-		out.Data = buf[p.from-p.low : p.to-p.low : p.to-p.low]
+	if int64(len(dst)) < p.to-p.from {
+		dst = make([]byte, p.to-p.from)
+	}
+	out.Data = dst[:p.to-p.from]
+	if err := r.fetchPart(f, e, p, out.Data); err != nil {
+		return Rows{}, err
 	}
 	out.Head, out.CRCs = pieces(e, p, out.Data)
 	return out, nil

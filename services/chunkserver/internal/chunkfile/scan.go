@@ -202,11 +202,10 @@ func (s *scanner) header(at int64) (*format.FrameHeader, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	h, err := format.ParseFrameHeader(page[:n])
-	if err != nil || !s.ours(h) {
-		return nil, nil //nolint:nilnil // what does not parse is no frame, which is an answer
+	if h, err := format.ParseFrameHeader(page[:n]); err == nil && s.ours(h) {
+		return h, nil
 	}
-	return h, nil
+	return nil, nil // what does not parse is no frame, which is an answer
 }
 
 // verify reads and checks a frame's data.

@@ -20,8 +20,13 @@ func TestAppendAndRead(t *testing.T) {
 		rows, stored uint32
 		log2         uint8
 	}{
-		{5000, 5000, 12}, {100, 0, 16}, {format.BlockSize - 5100, 70000, 13}, {format.BlockSize, format.BlockSize, 16},
-		{1, 1, 16}, {4096, 4096, 12}, {format.BlockSize - 5000, 300_000, 16},
+		{5000, 5000, 12},
+		{100, 0, 16},
+		{format.BlockSize - 5100, 70000, 13},
+		{format.BlockSize, format.BlockSize, 16},
+		{1, 1, 16},
+		{4096, 4096, 12},
+		{format.BlockSize - 5000, 300_000, 16},
 	} {
 		data := random(uint64(i), int(f.stored))
 		mustAppend(t, w, frame(uint64(len(want)), f.rows, data, f.log2))
@@ -158,7 +163,7 @@ func TestFailedSync(t *testing.T) {
 
 func TestFailedWrite(t *testing.T) {
 	for name, failure := range map[string]error{
-		"error": unix.EIO, "short": &faultfs.Short{N: 50, Err: unix.EIO},
+		"error": unix.EIO, "short": &faultfs.ShortError{N: 50, Err: unix.EIO},
 	} {
 		t.Run(name, func(t *testing.T) {
 			armed := atomic.Bool{}

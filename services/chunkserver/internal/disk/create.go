@@ -51,7 +51,7 @@ func (d *Disk) claim(h *format.ChunkHeader) (*claim, error) {
 	defer d.mu.Unlock()
 	if c := d.chunks[h.Key]; c != nil {
 		if c.sameBeginning(h) {
-			return nil, nil //nolint:nilnil // it is there: a repeated call
+			return nil, nil // it is there: a repeated call
 		}
 		return nil, chunkExists(h.Key)
 	}

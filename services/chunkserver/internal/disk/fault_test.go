@@ -300,6 +300,33 @@ func TestUnreadableDisk(t *testing.T) {
 	}
 }
 
+// TestDamageOnTheWay: a bit that flips between disk and reader is refused; a scrub that finds nothing takes it back.
+func TestDamageOnTheWay(t *testing.T) {
+	d, arm := breaking(t, formatted(t), func(op faultfs.Op) error {
+		if op.Kind == faultfs.Read && isChunk(op) {
+			return &faultfs.RottenError{At: 50}
+		}
+		return nil
+	})
+	mustCreate(t, d, 1)
+	data := random(1, 100)
+	mustAdd(t, d, 1, 0, data)
+	arm.Store(true)
+	_, err := d.Read(key(1), 0, 100, nil)
+	wantReason(t, err, typesv1.Reason_REASON_CHUNK_CORRUPT)
+	arm.Store(false)
+	if !d.List()[0].Damaged {
+		t.Error("damage that a read met does not show")
+	}
+	if found, err := d.Scrub(t.Context(), key(1), func(context.Context, int64) error { return nil }); err != nil || !found.Clean() {
+		t.Errorf("scrub found %+v, error %v", found, err)
+	}
+	if d.List()[0].Damaged {
+		t.Error("a clean scrub does not take the damage back")
+	}
+	mustRead(t, d, 1, data)
+}
+
 // TestTooManyFiles is not the disk's fault.
 func TestTooManyFiles(t *testing.T) {
 	d, arm := breaking(t, formatted(t), func(op faultfs.Op) error {

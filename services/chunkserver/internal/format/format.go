@@ -25,9 +25,9 @@ const (
 	BlockSize = 1 << 20
 	// PageSize is what frames are aligned to, so that no sector with acknowledged bytes is ever written again.
 	PageSize = 4096
-	// MinGranuleLog2 and MaxGranuleLog2 bound the bytes under one checksum: 4 KiB, below which checksums take more
-	// than 0.1 % of the data, to 64 KiB, above which a small read verifies too much.
+	// MinGranuleLog2 is log2 of the least bytes under one checksum: with less, checksums take more than 0.1 % of the data.
 	MinGranuleLog2 = 12
+	// MaxGranuleLog2 is log2 of the most: with more, a small read verifies too much.
 	MaxGranuleLog2 = 16
 
 	// MaxName bounds ids and writers' names in bytes, so that they fit a one-byte length and their structures.

@@ -38,23 +38,23 @@ type Op struct {
 // by many goroutines.
 type Hook func(Op) error
 
-// Short makes a write stop after N bytes with Err; Skip makes an operation pretend that it worked.
-type Short struct {
+// ShortError makes a write stop after N bytes with Err.
+type ShortError struct {
 	N   int64
 	Err error
 }
 
 // Error implements error.
-func (s *Short) Error() string { return "short write: " + s.Err.Error() }
+func (s *ShortError) Error() string { return "short write: " + s.Err.Error() }
 
 // ErrSkip makes an operation do nothing and answer nil: a disk that lies.
 var ErrSkip = errors.New("pretend that it worked")
 
-// Rotten makes a read flip a bit of its byte At (counted from the read's beginning).
-type Rotten struct{ At int64 }
+// RottenError makes a read flip a bit of its byte At (counted from the read's beginning).
+type RottenError struct{ At int64 }
 
 // Error implements error.
-func (r *Rotten) Error() string { return "flip a bit" }
+func (r *RottenError) Error() string { return "flip a bit" }
 
 // FS wraps a file system. Use New.
 type FS struct {
@@ -139,7 +139,7 @@ type file struct {
 
 func (f *file) ReadAt(p []byte, off int64) (int, error) {
 	err := f.hook(Op{Kind: Read, Path: f.path, Offset: off, Length: int64(len(p))})
-	var rotten *Rotten
+	var rotten *RottenError
 	if err != nil && !errors.As(err, &rotten) {
 		return 0, err
 	}
@@ -156,7 +156,7 @@ func (f *file) WriteVec(off int64, bufs ...[]byte) error {
 		total += int64(len(b))
 	}
 	err := f.hook(Op{Kind: Write, Path: f.path, Offset: off, Length: total})
-	var short *Short
+	var short *ShortError
 	switch {
 	case errors.As(err, &short):
 		return errors.Join(short.Err, f.File.WriteVec(off, cut(bufs, short.N)...))
