@@ -14,16 +14,21 @@ const (
 	// closingPatience is how long a bucket may stay closing before whoever meets it takes its decider for dead: deciding
 	// takes two transactions and a barrier, some milliseconds, seconds during an election.
 	closingPatience = 10 * time.Second
-	// closingRetryAfter is what callers are told who met a bucket that stayed closing for all closingWaits.
+	// closingRetryAfter is what callers are told who met a bucket that stayed closing for all the waits.
 	closingRetryAfter = 500 * time.Millisecond
 )
 
-// closingWaits are the pauses between looks at a closing bucket, 310 ms in all: most deletions are decided by then, and
-// a caller's deadline leaves room.
+// closingWaits are the pauses between looks at a closing bucket for calls about buckets, 310 ms in all: most deletions
+// are decided by then, and a caller's deadline leaves room.
 func closingWaits() []time.Duration {
 	return []time.Duration{
 		10 * time.Millisecond, 20 * time.Millisecond, 40 * time.Millisecond, 80 * time.Millisecond, 160 * time.Millisecond,
 	}
+}
+
+// closingCommitWaits are those of commits: far fewer, because the mutations of other buckets in the same call wait, too.
+func closingCommitWaits() []time.Duration {
+	return []time.Duration{5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond}
 }
 
 // whenDecided tries something that a closing bucket refuses until the bucket is decided or the waits are over.

@@ -20,7 +20,7 @@ func (n *Names) Commit(ctx context.Context, mutations []*metadatav1.Mutation) []
 		writes[i] = n.write(m)
 	}
 	results := n.index.Commit(ctx, writes)
-	for _, wait := range closingWaits() {
+	for _, wait := range closingCommitWaits() {
 		closing := closingOnes(results)
 		if len(closing) == 0 || pause(ctx, wait) != nil {
 			break

@@ -140,12 +140,14 @@ func behind(p string) (string, bool) {
 
 func decodeListed(rows []head.Row, skip int) ([]*metadatav1.ListedVersion, error) {
 	listed := make([]*metadatav1.ListedVersion, len(rows))
+	d := newDecoder(len(rows))
 	for i, r := range rows {
-		v, err := decodeVersion(r)
+		v, err := d.decode(r)
 		if err != nil {
 			return nil, err
 		}
-		listed[i] = &metadatav1.ListedVersion{Key: r.Key[skip:], Row: v}
+		v.Key = r.Key[skip:]
+		listed[i] = v
 	}
 	return listed, nil
 }

@@ -48,17 +48,6 @@ func stored(r *metadatav1.VersionRow, b *metadatav1.BucketRow) *metadatav1.Versi
 	}
 }
 
-// decodeVersion is stored backwards.
-func decodeVersion(row head.Row) (*metadatav1.VersionRow, error) {
-	v := &metadatav1.VersionRow{}
-	if err := proto.Unmarshal(row.Payload, v); err != nil {
-		return nil, fault.Bug("version row %q: %w", row.Key, err)
-	}
-	id := row.ID
-	v.WriteId, v.Version = id[:], row.Version
-	return v, nil
-}
-
 // floorOf is a writer's floor, 0 if none was ever raised.
 func floorOf(v head.View, writer string) uint64 {
 	row, ok := v.Get(head.FloorKey(writer))
