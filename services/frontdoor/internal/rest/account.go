@@ -56,7 +56,10 @@ func (h *Handler) account(ctx context.Context, x *exchange) {
 	h.metrics.received.WithLabelValues(x.op).Add(float64(x.received))
 	h.metrics.sent.WithLabelValues(x.op).Add(float64(x.sent))
 	level := slog.LevelInfo
-	if status >= http.StatusInternalServerError || x.aborted {
+	switch {
+	case x.open:
+		level = slog.LevelDebug // Probes come every second.
+	case status >= http.StatusInternalServerError || x.aborted:
 		level = slog.LevelWarn
 	}
 	if !h.log.Enabled(ctx, level) {

@@ -42,6 +42,7 @@ type exchange struct {
 	status         int   // 0: nothing was written yet
 	received, sent int64 // bytes of the bodies
 	reason         string
+	open           bool // it needed no token
 	aborted        bool
 }
 

@@ -13,6 +13,7 @@ func (h *Handler) open(ctx context.Context, x *exchange) bool {
 	if path != pathHealth && path != pathReady && path != pathOpenAPI {
 		return false
 	}
+	x.open = true
 	if m := x.request.Method; m != http.MethodGet && m != http.MethodHead {
 		methodNotAllowed(x)
 		return true
