@@ -92,7 +92,8 @@ func (p *Placement) attempt(ctx context.Context, n uint64, method string, args, 
 	return nil
 }
 
-// NewStream opens a stream to the preferred replica. It has no deadline of its own.
+// NewStream opens a stream to the preferred replica; when it breaks, the next one goes to another replica. It has no
+// deadline of its own.
 func (p *Placement) NewStream(
 	ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
@@ -102,7 +103,22 @@ func (p *Placement) NewStream(
 		p.preferred.CompareAndSwap(n, n+1)
 		return nil, fmt.Errorf("streaming from placement: %w", err)
 	}
-	return stream, nil
+	return &replicaStream{ClientStream: stream, ctx: ctx, broke: func() { p.preferred.CompareAndSwap(n, n+1) }}, nil
+}
+
+// replicaStream notices that its replica went away.
+type replicaStream struct {
+	grpc.ClientStream
+	ctx   context.Context //nolint:containedctx // the caller's: it tells an end that was asked for from a break
+	broke func()
+}
+
+func (s *replicaStream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	if err != nil && s.ctx.Err() == nil && unreachable(s.ctx, err) {
+		s.broke()
+	}
+	return err //nolint:wrapcheck // io.EOF has a meaning here
 }
 
 // Close closes the connections; calls on their way fail.

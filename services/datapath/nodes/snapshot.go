@@ -17,7 +17,8 @@ type home struct {
 	node *placementv1.Node
 }
 
-func newSnapshot(t *placementv1.Topology) *Snapshot {
+// NewSnapshot indexes a topology, which must not change afterwards.
+func NewSnapshot(t *placementv1.Topology) *Snapshot {
 	s := &Snapshot{
 		topology: t,
 		nodes:    make(map[string]*placementv1.Node, len(t.GetNodes())),

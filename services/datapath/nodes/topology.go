@@ -39,7 +39,7 @@ type Topology struct {
 // Placement do.
 func NewTopology(client placementv1.PlacementServiceClient, log *slog.Logger) *Topology {
 	t := &Topology{client: client, log: log, ready: make(chan struct{}), changed: make(chan struct{})}
-	t.snapshot.Store(newSnapshot(&placementv1.Topology{}))
+	t.snapshot.Store(NewSnapshot(&placementv1.Topology{}))
 	return t
 }
 
@@ -92,7 +92,7 @@ func (t *Topology) publish(topology *placementv1.Topology) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	first := t.snapshot.Load().ClusterID() == ""
-	t.snapshot.Store(newSnapshot(topology))
+	t.snapshot.Store(NewSnapshot(topology))
 	close(t.changed)
 	t.changed = make(chan struct{})
 	if first && topology.GetClusterId() != "" {

@@ -45,14 +45,17 @@ type stream struct {
 	// broken is why nothing more is taken; held are the calls that the far end may still read.
 	broken error
 	held   []*call
-	// quiet counts ticks since the last answer.
-	quiet int
-	watch *time.Timer
+	// quiet counts ticks since the last answer; ticking: the timer runs.
+	quiet   int
+	watch   *time.Timer
+	ticking bool
 }
 
 func newStream(p *peer) *stream {
 	ctx, cancel := context.WithCancel(p.owner.life)
-	s := &stream{peer: p, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), sent: make(map[uint64]*call)}
+	s := &stream{
+		peer: p, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), sent: make(map[uint64]*call), ticking: true,
+	}
 	s.watch = time.AfterFunc(silenceTick, s.tick)
 	return s
 }
@@ -70,7 +73,10 @@ func (s *stream) enqueue(c *call) (bool, error) {
 	}
 	if len(s.queue)+len(s.sent) == 0 {
 		s.quiet = 0
-		s.watch.Reset(silenceTick)
+		if !s.ticking { // most answers take less than a tick
+			s.ticking = true
+			s.watch.Reset(silenceTick)
+		}
 	}
 	s.queue = append(s.queue, c)
 	s.queueBytes += c.bytes
@@ -90,6 +96,7 @@ func (s *stream) tick() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken != nil || len(s.queue)+len(s.sent) == 0 {
+		s.ticking = false
 		return
 	}
 	s.quiet++

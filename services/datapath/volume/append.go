@@ -113,9 +113,11 @@ type openVolume struct {
 	ended error
 	// drained is closed when it takes no more and none is on its way.
 	drained chan struct{}
+	// quiet counts the ticks in which watched was the oldest flight; ticking: the timer runs.
 	quiet   int
 	watched *flight
 	watch   *time.Timer
+	ticking bool
 }
 
 // flight is one frame on its way to all members.
@@ -279,7 +281,6 @@ func (v *openVolume) complete() {
 	}
 	v.flights = v.flights[n:]
 	if len(v.flights) == 0 {
-		v.watch.Stop()
 		v.closeDrained()
 	}
 }
@@ -304,9 +305,6 @@ func (v *openVolume) fail(cause error, columns ...int) {
 		v.finish(f, &flightError{volume: v.entry.GetId(), cause: cause})
 	}
 	v.flights = nil
-	if v.watch != nil {
-		v.watch.Stop()
-	}
 	v.closeDrained()
 	v.mu.Unlock()
 	v.lane.failed(v, cause, columns, first)
@@ -356,20 +354,22 @@ func (v *openVolume) settled() uint64 {
 // fallback says that the volume has not the scheme that was asked for.
 func (v *openVolume) fallback() bool { return v.scheme != v.lane.key.scheme }
 
-// armWatch begins to look for stalls. mu is held.
+// armWatch begins to look for stalls, unless the timer runs still: most appends take less than a tick. mu is held.
 func (v *openVolume) armWatch() {
 	v.quiet, v.watched = 0, nil
 	if v.watch == nil {
 		v.watch = time.AfterFunc(stallTick, v.tick)
-		return
+	} else if !v.ticking {
+		v.watch.Reset(stallTick)
 	}
-	v.watch.Reset(stallTick)
+	v.ticking = true
 }
 
 // tick fails the volume when its oldest flight has missed the same answer for too long.
 func (v *openVolume) tick() {
 	v.mu.Lock()
 	if len(v.flights) == 0 {
+		v.ticking = false
 		v.mu.Unlock()
 		return
 	}

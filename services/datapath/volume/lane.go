@@ -69,13 +69,13 @@ func newLane(w *Writer, key laneKey) *lane {
 // current is the volume to append to; it waits while one is being opened. Errors: those of open, at once while no
 // volume could be had a moment ago; SHUTTING_DOWN; UNAVAILABLE; ctx's.
 func (l *lane) current(ctx context.Context) (*openVolume, error) {
+	v, changed, err := l.look()
+	if v != nil || err != nil {
+		return v, err
+	}
 	patience, cancel := context.WithTimeout(ctx, currentPatience)
 	defer cancel()
-	for {
-		v, changed, err := l.look()
-		if v != nil || err != nil {
-			return v, err
-		}
+	for ; v == nil && err == nil; v, changed, err = l.look() {
 		select {
 		case <-changed:
 		case <-patience.Done():
@@ -86,6 +86,7 @@ func (l *lane) current(ctx context.Context) (*openVolume, error) {
 				"no volume could be opened within %v", currentPatience).WithRetryAfter(openRetryAfter)
 		}
 	}
+	return v, err
 }
 
 // look returns the active volume, or why there is none, or neither and what to wait for.
@@ -288,9 +289,12 @@ func (l *lane) release() {
 // stop ends the lane: nothing is opened any more, what is open gets sealed.
 func (l *lane) stop() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.shut = true
 	l.release()
+	l.mu.Unlock()
+	if l.pack != nil {
+		l.pack.stop()
+	}
 }
 
 // touch keeps the lane from being idle.

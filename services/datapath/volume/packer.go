@@ -98,10 +98,10 @@ func (p *parcel) fail(err error) {
 }
 
 // packer gathers parcels into batches: while one is made durable the next one gathers; when none is on its way a lone
-// parcel goes at once.
+// parcel goes at once. One worker sends batch after batch; others come for as long as batches are full.
 type packer struct {
 	lane *lane
-	// wake tells the drain that something changed.
+	// wake tells the first worker that something changed.
 	wake chan struct{}
 
 	mu       sync.Mutex
@@ -109,7 +109,8 @@ type packer struct {
 	bytes    int // of gathered payloads
 	arrivals int // counts puts
 	inFlight int
-	busy     bool
+	workers  int
+	stopped  bool
 }
 
 func newPacker(l *lane) *packer { return &packer{lane: l, wake: make(chan struct{}, 1)} }
@@ -134,17 +135,35 @@ func (p *packer) put(ctx context.Context, c *parcel) (Placed, error) {
 func (p *packer) add(c *parcel) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.busy {
-		p.busy = p.lane.w.crew.start(p.drain)
-		if !p.busy {
-			return false
-		}
+	if p.stopped || p.workers == 0 && !p.hire(p.work) {
+		return false
 	}
 	p.gathered = append(p.gathered, c)
 	p.bytes += len(c.payload)
 	p.arrivals++
-	p.signal()
+	if p.inFlight == 0 {
+		p.signal()
+	} else if p.ready() && p.workers <= p.inFlight {
+		p.hire(p.help)
+	}
 	return true
+}
+
+// hire starts a worker. mu is held.
+func (p *packer) hire(work func(context.Context)) bool {
+	if !p.lane.w.crew.start(work) {
+		return false
+	}
+	p.workers++
+	return true
+}
+
+// stop ends the first worker once nothing is gathered.
+func (p *packer) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopped = true
+	p.signal()
 }
 
 // withdraw takes a parcel back that no batch has taken.
@@ -167,32 +186,55 @@ func (p *packer) signal() {
 	}
 }
 
-// drain sends batches until nothing is gathered and nothing on its way.
-func (p *packer) drain(ctx context.Context) {
+// work is the first worker: it sends batches until the packer is stopped.
+func (p *packer) work(ctx context.Context) {
 	for {
-		ready, idle := p.next()
-		switch {
-		case idle:
-			return
-		case ready:
-			p.linger(ctx)
+		for p.claim() {
 			p.send(ctx)
-		default:
-			<-p.wake // a parcel or the end of a batch; both come
 		}
+		if p.done() {
+			return
+		}
+		<-p.wake // a parcel, the end of a batch, or of the packer
 	}
 }
 
-// next says whether a batch should go now, and whether the drain is over.
-func (p *packer) next() (ready, idle bool) {
+// help sends batches while there are more than the others can take.
+func (p *packer) help(ctx context.Context) {
+	for p.claim() {
+		p.send(ctx)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.gathered) == 0 {
-		p.busy = p.inFlight > 0
-		return false, !p.busy
-	}
+	p.workers--
+}
+
+// ready says that a batch should go now. mu is held.
+func (p *packer) ready() bool {
 	full := p.bytes >= p.lane.key.scheme.K*block.Size || len(p.gathered) >= batchRecords
-	return p.inFlight == 0 || full && p.inFlight < batchesInFlight, false
+	return len(p.gathered) > 0 && (p.inFlight == 0 || full && p.inFlight < batchesInFlight)
+}
+
+// claim takes the next batch on; its worker must send it.
+func (p *packer) claim() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.ready() {
+		return false
+	}
+	p.inFlight++
+	return true
+}
+
+// done says that the first worker can go.
+func (p *packer) done() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.stopped || len(p.gathered) > 0 {
+		return false
+	}
+	p.workers--
+	return true
 }
 
 // linger lets the many that were announced catch up with the few that are here.
@@ -224,40 +266,23 @@ func (p *packer) look() (here, arrivals int) {
 	return len(p.gathered), p.arrivals
 }
 
-// send appends one batch; what becomes of it settle sees to.
+// send makes one batch durable and tells its parcels.
 func (p *packer) send(ctx context.Context) {
+	p.linger(ctx)
 	b := &batch{packer: p}
 	f, err := p.lane.append(ctx, b)
-	switch {
-	case errors.Is(err, errEmpty):
-		return
-	case err != nil && b.parcels == nil:
-		p.failGathered(err)
-		return
-	case errors.Is(err, errUnfit): // the volume filled up, and the next one has smaller stripes
-		p.regather(b)
-		return
-	case err != nil:
-		b.fail(err)
-		return
+	if err == nil {
+		p.lane.w.metrics.records.Observe(float64(len(b.parcels)))
+		f, err = p.lane.put(ctx, b, f)
 	}
-	p.mu.Lock()
-	p.inFlight++
-	p.mu.Unlock()
-	p.lane.w.metrics.records.Observe(float64(len(b.parcels)))
-	if !p.lane.w.crew.start(func(ctx context.Context) { p.settle(ctx, b, f) }) {
-		p.settle(ctx, b, f) // unreachable while this drain is one of the crew
-	}
-}
-
-// settle waits until a batch is durable and tells its parcels.
-func (p *packer) settle(ctx context.Context, b *batch, f *flight) {
-	f, err := p.lane.put(ctx, b, f)
 	switch {
 	case err == nil:
 		b.resolve(f)
-	case errors.Is(err, errUnfit):
+	case errors.Is(err, errEmpty):
+	case errors.Is(err, errUnfit): // it moved to a volume of smaller stripes
 		p.regather(b)
+	case b.parcels == nil: // no volume can be had
+		p.failGathered(err)
 	default:
 		b.fail(err)
 	}

@@ -100,8 +100,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 		}
 		if s.filling == nil {
 			if err := s.begin(); err != nil {
-				s.fail(err)
-				return written, err
+				return written, s.fail(err)
 			}
 		}
 		n := s.filling.write(p)
@@ -109,8 +108,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 		p = p[n:]
 		if s.filling.full() && !s.filling.last {
 			if err := s.dispatch(); err != nil {
-				s.fail(err)
-				return written, err
+				return written, s.fail(err)
 			}
 		}
 	}
@@ -192,7 +190,7 @@ func (s *Stream) dispatch() error {
 	s.tasks.Go(func() {
 		defer func() { <-s.slots }()
 		if err := s.carry(c, before); err != nil {
-			s.fail(err)
+			_ = s.fail(err) // Write and Finish return it
 		}
 	})
 	return nil
@@ -306,14 +304,15 @@ func (s *Stream) Abort() {
 	s.lane.leave()
 }
 
-// fail ends the upload; the first reason counts.
-func (s *Stream) fail(err error) {
+// fail ends the upload and returns why it failed: the first reason counts, the others follow from it.
+func (s *Stream) fail(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err == nil {
 		s.err = err
 		s.cancel()
 	}
+	return s.err
 }
 
 func (s *Stream) failure() error {

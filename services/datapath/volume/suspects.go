@@ -30,7 +30,7 @@ const (
 type scope int
 
 const (
-	scopeChunk scope = iota // the chunk alone: it was fenced, or sealed by repair
+	scopeChunk scope = iota // the chunk alone: fenced by a restart or sealed by repair
 	scopeDisk
 	scopeNode
 )
@@ -38,18 +38,18 @@ const (
 // blame says what an error of a member speaks against.
 func blame(err error) scope {
 	switch fault.Reason(err) {
-	case typesv1.Reason_REASON_DISK_FULL, typesv1.Reason_REASON_DISK_FAILED, typesv1.Reason_REASON_DISK_READ_ONLY,
-		typesv1.Reason_REASON_NO_SUCH_DISK:
+	case typesv1.Reason_REASON_CHUNK_FENCED, typesv1.Reason_REASON_CHUNK_STALE, typesv1.Reason_REASON_CHUNK_EXISTS,
+		typesv1.Reason_REASON_ROW_MISMATCH, typesv1.Reason_REASON_CHUNK_CORRUPT:
+		return scopeChunk
+	case typesv1.Reason_REASON_DISK_FULL, typesv1.Reason_REASON_DISK_FAILED, typesv1.Reason_REASON_DISK_READ_ONLY:
 		return scopeDisk
 	default:
 	}
 	switch fault.Code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded:
 		return scopeNode
-	case codes.ResourceExhausted:
+	default: // what the node cannot do with this disk, it will not be able to do for the next volume
 		return scopeDisk
-	default:
-		return scopeChunk
 	}
 }
 

@@ -190,6 +190,7 @@ func (w *Writer) dropIdleLanes() {
 	for key, l := range w.lanes {
 		if l.idle() {
 			delete(w.lanes, key)
+			l.stop()
 		}
 	}
 }

@@ -198,6 +198,31 @@ func TestStreamRefuses(t *testing.T) {
 	}
 }
 
+// TestStreamTellsWhyItFailed: the writer of the next bytes learns the reason, not what followed from it.
+func TestStreamTellsWhyItFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, harnessOptions{
+			config: WriterConfig{Name: "w", StripeMemory: 10 * mib}, before: delayAll(50 * time.Millisecond),
+		})
+		defer h.stop()
+		s, err := h.writer.Stream(t.Context(), rs54, header("k"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Abort()
+		for _, n := range h.cluster.Nodes[:6] {
+			n.Kill()
+		}
+		_, err = s.Write(make([]byte, 20*mib)) // waits for memory while the first stripe fails
+		if fault.Code(err) != codes.Unavailable {
+			t.Errorf("the write failed with %v", err)
+		}
+		if _, err := s.Finish(t.Context(), nil); fault.Code(err) != codes.Unavailable {
+			t.Errorf("finish failed with %v", err)
+		}
+	})
+}
+
 // TestAbortReleasesEverything ends uploads in the middle, with and without their context.
 func TestAbortReleasesEverything(t *testing.T) {
 	for _, name := range []string{"abort", "cancel"} {

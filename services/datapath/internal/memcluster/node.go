@@ -109,6 +109,18 @@ func (n *Node) Revive() {
 	}
 }
 
+// Restart is Revive for a node that is dead; another one only loses its faults.
+func (n *Node) Restart() {
+	n.mu.Lock()
+	dead := n.faults.Dead
+	delay := n.faults.Delay
+	n.mu.Unlock()
+	if dead {
+		n.Revive()
+	}
+	n.Set(func(f *Faults) { *f = Faults{Delay: delay} })
+}
+
 // die breaks all streams. mu is held.
 func (n *Node) die() {
 	n.faults.Dead = true

@@ -1,0 +1,548 @@
+package peers
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	chunkv1 "github.com/drystone-store/drystone/proto/gen/drystone/chunk/v1"
+	placementv1 "github.com/drystone-store/drystone/proto/gen/drystone/placement/v1"
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/datapath/block"
+	"github.com/drystone-store/drystone/services/datapath/internal/memcluster"
+	"github.com/drystone-store/drystone/services/datapath/nodes"
+	"github.com/drystone-store/drystone/services/kit/fault"
+	"github.com/drystone-store/drystone/services/kit/rpc"
+)
+
+// bench is Peers over one chunk-server, with one chunk.
+type bench struct {
+	t       *testing.T
+	node    *memcluster.Node
+	peers   *Peers
+	chunk   *chunkv1.ChunkRef
+	stop    func()
+	row     uint64
+	mu      sync.Mutex
+	outcome []error // by frame, in the order of answers
+	open    int     // frames not released
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	c := memcluster.New(memcluster.Options{Zones: 1, NodesPerZone: 1})
+	client, err := nodes.DialPlacement(c.Dialer, []string{memcluster.PlacementTarget})
+	if err != nil {
+		t.Fatal(err)
+	}
+	topology := nodes.NewTopology(client.Client(), slog.New(slog.DiscardHandler))
+	p, err := New(Options{Topology: topology, Dialer: c.Dialer, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = topology.Run(ctx) })
+	running.Go(func() {
+		if err := p.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	b := &bench{t: t, node: c.Nodes[0], peers: p, stop: func() { cancel(); running.Wait() }}
+	if err := topology.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.chunk = b.create(1)
+	return b
+}
+
+func (b *bench) create(volume uint64) *chunkv1.ChunkRef {
+	b.t.Helper()
+	ref := &chunkv1.ChunkRef{Volume: volume, Generation: 1, Disk: b.node.Disk}
+	if err := b.peers.Create(b.t.Context(), b.node.Name, &chunkv1.CreateChunkRequest{
+		Chunk: ref, ClusterId: memcluster.ClusterID, Writer: "w", Term: 1, K: 1, M: 1, Capacity: block.Size,
+	}); err != nil {
+		b.t.Fatal(err)
+	}
+	return ref
+}
+
+// append sends a frame of n bytes.
+func (b *bench) append(n int) {
+	data := bytes.Repeat([]byte{7}, n)
+	request := &chunkv1.AppendRequest{
+		Chunk: b.chunk, Row: b.row, Rows: uint32(n), GranuleLog2: 16, Crcs: block.Checksums(data, 16), Data: data,
+	}
+	b.row += uint64(n)
+	b.mu.Lock()
+	b.open++
+	b.mu.Unlock()
+	answered := false
+	b.peers.Append(b.node.Name, Frame{
+		Request: request,
+		Answered: func(err error) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if answered {
+				b.t.Error("a frame was answered twice")
+			}
+			answered = true
+			b.outcome = append(b.outcome, err)
+		},
+		Released: func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if !answered {
+				b.t.Error("a frame was released before it was answered")
+			}
+			b.open--
+			clear(data) // whoever still reads it sees that it is gone
+		},
+	})
+}
+
+// settled is the outcomes so far, and how many frames are not released.
+func (b *bench) settled() ([]error, int) {
+	synctest.Wait()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]error(nil), b.outcome...), b.open
+}
+
+func TestAppendIsPipelined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		defer b.stop()
+		const delay, frames = 10 * time.Millisecond, 2 * wireFrames
+		b.node.Set(func(f *memcluster.Faults) { f.Delay = delay })
+		begin := time.Now()
+		for range frames {
+			b.append(100)
+		}
+		for {
+			if got, _ := b.settled(); len(got) == frames {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if took := time.Since(begin); took > 3*delay {
+			t.Errorf("%d frames, a window of %d, took %v", frames, wireFrames, took)
+		}
+		got, open := b.settled()
+		for _, err := range got {
+			if err != nil {
+				t.Errorf("an append failed: %v", err)
+			}
+		}
+		if open != 0 {
+			t.Errorf("%d frames are not released", open)
+		}
+		c, _ := b.node.Chunk(memcluster.Key{Volume: 1, Generation: 1})
+		if c.End != b.row {
+			t.Errorf("the chunk ends at %d, want %d", c.End, b.row)
+		}
+	})
+}
+
+func TestBrokenStreams(t *testing.T) {
+	cases := []struct {
+		name  string
+		fault func(*memcluster.Node)
+		// within bounds the time to the answers.
+		least, within time.Duration
+	}{
+		{"node dies", func(n *memcluster.Node) { n.Kill() }, 0, time.Millisecond},
+		{"node dies within a frame", func(n *memcluster.Node) {
+			n.Set(func(f *memcluster.Faults) { f.Torn = true })
+		}, 0, 20 * time.Millisecond},
+		{"node is silent", func(n *memcluster.Node) {
+			n.Set(func(f *memcluster.Faults) { f.Silent = true })
+		}, time.Second, 1500 * time.Millisecond},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				defer b.stop()
+				b.append(10)
+				if got, _ := b.settled(); len(got) != 1 || got[0] != nil {
+					t.Fatalf("a frame before: %v", got)
+				}
+				b.node.Set(func(f *memcluster.Faults) { f.Delay = 10 * time.Millisecond })
+				begin := time.Now()
+				for range 3 {
+					b.append(10)
+				}
+				synctest.Wait()
+				tc.fault(b.node)
+				for {
+					if got, open := b.settled(); len(got) == 4 && open == 0 {
+						break
+					}
+					time.Sleep(time.Millisecond)
+				}
+				if took := time.Since(begin); took < tc.least || took > tc.within {
+					t.Errorf("frames failed after %v, want %v to %v", took, tc.least, tc.within)
+				}
+				got, _ := b.settled()
+				for _, err := range got[1:] {
+					if fault.Code(err) != codes.Unavailable {
+						t.Errorf("a frame of a broken stream: %v", err)
+					}
+				}
+				// A new stream serves again, from where the chunk ended.
+				b.node.Set(func(f *memcluster.Faults) { *f = memcluster.Faults{} })
+				b.chunk, b.row = b.create(2), 0
+				time.Sleep(3 * time.Second) // a breaker may have opened
+				b.append(10)
+				if got, _ := b.settled(); len(got) != 5 || got[4] != nil {
+					t.Errorf("a frame after: %v", got[4])
+				}
+			})
+		})
+	}
+}
+
+// TestSlowIsNotSilent: a node that answers one frame after the other is not given up, however many wait.
+func TestSlowIsNotSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		defer b.stop()
+		n := 0
+		b.node.Set(func(f *memcluster.Faults) {
+			f.Stall = func(*chunkv1.AppendRequest) time.Duration {
+				n++
+				return time.Duration(n) * 900 * time.Millisecond
+			}
+		})
+		for range 10 {
+			b.append(10)
+		}
+		time.Sleep(10 * time.Second)
+		got, _ := b.settled()
+		for _, err := range got {
+			if err != nil {
+				t.Errorf("a frame of a slow node: %v", err)
+			}
+		}
+		if len(got) != 10 {
+			t.Errorf("%d answers", len(got))
+		}
+		// Idleness is not silence either.
+		time.Sleep(time.Hour)
+		n = 0
+		b.append(10)
+		time.Sleep(time.Second)
+		if got, _ := b.settled(); len(got) != 11 || got[10] != nil {
+			t.Errorf("after an idle hour: %v", got[10])
+		}
+	})
+}
+
+func TestRefusedFrames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		defer b.stop()
+		if _, err := b.peers.Fence(t.Context(), b.node.Name, b.chunk); err != nil {
+			t.Fatal(err)
+		}
+		b.append(10)
+		if got, _ := b.settled(); len(got) != 1 || !fault.Is(got[0], typesv1.Reason_REASON_CHUNK_FENCED) {
+			t.Errorf("a frame to a fenced chunk: %v", got)
+		}
+	})
+}
+
+func TestEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.node.Set(func(f *memcluster.Faults) { f.Delay = 100 * time.Millisecond })
+		b.append(10)
+		synctest.Wait()
+		b.stop()
+		b.append(10)
+		got, open := b.settled()
+		if len(got) != 2 || fault.Code(got[0]) != codes.Unavailable || !fault.Is(got[1], typesv1.Reason_REASON_SHUTTING_DOWN) {
+			t.Errorf("frames at the end: %v", got)
+		}
+		if open != 0 {
+			t.Errorf("%d frames are not released", open)
+		}
+	})
+}
+
+func TestUnknownNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		defer b.stop()
+		b.node = &memcluster.Node{Name: "nobody"}
+		b.append(10)
+		if got, _ := b.settled(); len(got) != 1 || fault.Code(got[0]) != codes.Unavailable {
+			t.Errorf("a frame to an unknown node: %v", got)
+		}
+		if _, err := b.peers.Stat(t.Context(), "nobody", b.chunk, false); fault.Code(err) != codes.Unavailable {
+			t.Errorf("a call to an unknown node: %v", err)
+		}
+	})
+}
+
+func TestCallsHaveDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		defer b.stop()
+		b.node.Set(func(f *memcluster.Faults) { f.Silent = true })
+		ctx := t.Context()
+		calls := map[string]func() error{
+			"create": func() error {
+				return b.peers.Create(ctx, b.node.Name, &chunkv1.CreateChunkRequest{Chunk: b.chunk})
+			},
+			"fence": func() error { _, err := b.peers.Fence(ctx, b.node.Name, b.chunk); return err },
+			"seal":  func() error { return b.peers.Seal(ctx, b.node.Name, b.chunk, 0) },
+			"stat":  func() error { _, err := b.peers.Stat(ctx, b.node.Name, b.chunk, true); return err },
+			"read": func() error {
+				return b.peers.Read(ctx, &placementv1.Member{Node: b.node.Name}, b.chunk, 0, make([]byte, 1))
+			},
+		}
+		for name, call := range calls {
+			if err := call(); fault.Code(err) != codes.DeadlineExceeded {
+				t.Errorf("%s of a silent node: %v", name, err)
+			}
+		}
+	})
+}
+
+// reader serves ReadChunk as told.
+type reader struct {
+	chunkv1.UnimplementedChunkServiceServer
+	answer func(ctx context.Context, r *chunkv1.ReadChunkRequest) *chunkv1.ReadChunkResponse
+}
+
+func (s *reader) ReadChunk(ctx context.Context, r *chunkv1.ReadChunkRequest) (*chunkv1.ReadChunkResponse, error) {
+	return s.answer(ctx, r), nil
+}
+
+// here is a topology of one node.
+type here struct{ snapshot *nodes.Snapshot }
+
+func (h here) Snapshot() *nodes.Snapshot { return h.snapshot }
+
+// serve makes Peers of one node "n" that is where the node says.
+func serve(t *testing.T, registry *rpc.Registry, node *placementv1.Node, bootID string) *Peers {
+	t.Helper()
+	node.Place = &typesv1.Place{Node: "n"}
+	p, err := New(Options{
+		Topology: here{nodes.NewSnapshot(&placementv1.Topology{Nodes: []*placementv1.Node{node}})},
+		Dialer:   rpc.NewDialer(rpc.DialerOptions{Registry: registry}), Log: slog.New(slog.DiscardHandler), BootID: bootID,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = p.Run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+	return p
+}
+
+func TestRead(t *testing.T) {
+	stored := make([]byte, 40000)
+	for i := range stored {
+		stored[i] = byte(rand.Uint32() | 1)
+	}
+	good := func(ctx context.Context, r *chunkv1.ReadChunkRequest) *chunkv1.ReadChunkResponse {
+		data := rpc.Buffer(ctx)
+		if data == nil {
+			data = make([]byte, len(stored))
+		}
+		data = data[:copy(data[:min(len(data), int(r.GetRows()))], stored[r.GetRow():])]
+		// Pieces as a chunk-server cuts them: a short first one, then granules.
+		const head, granule = 1000, 8192
+		crcs := block.Checksums(data[:head], 16)
+		return &chunkv1.ReadChunkResponse{Head: head, Granule: granule, Crcs: append(crcs, block.Checksums(data[head:], 13)...), Data: data}
+	}
+	without := func(change func(*chunkv1.ReadChunkResponse)) func(context.Context, *chunkv1.ReadChunkRequest) *chunkv1.ReadChunkResponse {
+		return func(_ context.Context, r *chunkv1.ReadChunkRequest) *chunkv1.ReadChunkResponse {
+			answer := good(context.Background(), r)
+			answer.Data = bytes.Clone(answer.GetData())
+			change(answer)
+			return answer
+		}
+	}
+	cases := []struct {
+		name   string
+		answer func(context.Context, *chunkv1.ReadChunkRequest) *chunkv1.ReadChunkResponse
+		ok     bool
+	}{
+		{"good", good, true},
+		{"not into the lent buffer", without(func(*chunkv1.ReadChunkResponse) {}), true},
+		{"nothing stored", func(context.Context, *chunkv1.ReadChunkRequest) *chunkv1.ReadChunkResponse {
+			return &chunkv1.ReadChunkResponse{}
+		}, false},
+		{"a bit is wrong", without(func(r *chunkv1.ReadChunkResponse) { r.Data[30000] ^= 4 }), false},
+		{"a checksum is missing", without(func(r *chunkv1.ReadChunkResponse) { r.Crcs = r.GetCrcs()[:2] }), false},
+		{"a checksum too many", without(func(r *chunkv1.ReadChunkResponse) { r.Crcs = append(r.GetCrcs(), 1) }), false},
+		{"no granule", without(func(r *chunkv1.ReadChunkResponse) { r.Granule = 0 }), false},
+		{"no pieces at all", without(func(r *chunkv1.ReadChunkResponse) { r.Crcs, r.Head = nil, 0 }), false},
+		{"too many bytes", without(func(r *chunkv1.ReadChunkResponse) {
+			r.Data = make([]byte, 70000)
+			r.Head, r.Crcs = 0, block.Checksums(r.GetData(), 13)
+		}), false},
+	}
+	for _, transport := range []string{"in process", "tcp", "unix"} {
+		for _, tc := range cases {
+			t.Run(transport+"/"+tc.name, func(t *testing.T) {
+				server := rpc.NewServer(rpc.ServerOptions{})
+				chunkv1.RegisterChunkServiceServer(server, &reader{answer: tc.answer})
+				registry := rpc.NewRegistry()
+				registry.Register("n", server)
+				p := serve(t, registry, listen(t, transport, server), "boot")
+				dst := bytes.Repeat([]byte{0xee}, 60000)
+				err := p.Read(t.Context(), &placementv1.Member{Node: "n"}, &chunkv1.ChunkRef{}, 0, dst)
+				if tc.name == "nothing stored" {
+					if err != nil || !bytes.Equal(dst, make([]byte, len(dst))) {
+						t.Errorf("rows of zeros: %v", err)
+					}
+					return
+				}
+				if tc.ok != (err == nil) || err != nil && !fault.Is(err, typesv1.Reason_REASON_CHUNK_CORRUPT) {
+					t.Fatalf("read: %v", err)
+				}
+				if tc.ok && (!bytes.Equal(dst[:len(stored)], stored) || !bytes.Equal(dst[len(stored):], make([]byte, 20000))) {
+					t.Error("the bytes are not those that are stored, and zeros")
+				}
+			})
+		}
+	}
+}
+
+// listen serves on a transport and says where.
+func listen(t *testing.T, transport string, server *rpc.Server) *placementv1.Node {
+	t.Helper()
+	if transport == "in process" {
+		return &placementv1.Node{Address: "inproc:n"}
+	}
+	var node placementv1.Node
+	var l net.Listener
+	var err error
+	if transport == "tcp" {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	} else {
+		l, err = net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if transport == "tcp" {
+		node.Address = l.Addr().String()
+	} else {
+		node.Address, node.Socket, node.BootId = "127.0.0.1:1", l.Addr().String(), "boot"
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = server.Serve(ctx, l) })
+	t.Cleanup(func() { cancel(); serving.Wait() })
+	return &node
+}
+
+func TestChooseTarget(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "socket")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const address = "10.0.0.1:9000"
+	cases := []struct {
+		name string
+		node *placementv1.Node
+		boot string
+		want string
+	}{
+		{"in process", &placementv1.Node{Address: "inproc:x", Socket: socket, BootId: "b"}, "b", "inproc:x"},
+		{"same host", &placementv1.Node{Address: address, Socket: socket, BootId: "b"}, "b", "unix:" + socket},
+		{"another host", &placementv1.Node{Address: address, Socket: socket, BootId: "c"}, "b", address},
+		{"another file system", &placementv1.Node{Address: address, Socket: socket + "x", BootId: "b"}, "b", address},
+		{"no socket there", &placementv1.Node{Address: address, Socket: file, BootId: "b"}, "b", address},
+		{"no boot id", &placementv1.Node{Address: address, Socket: socket}, "", address},
+		{"no socket", &placementv1.Node{Address: address, BootId: "b"}, "b", address},
+	}
+	for _, tc := range cases {
+		if got := chooseTarget(tc.node, tc.boot); got != tc.want {
+			t.Errorf("%s: %s, want %s", tc.name, got, tc.want)
+		}
+	}
+}
+
+// TestNodeMoves gives a node another address while a stream is open.
+func TestNodeMoves(t *testing.T) {
+	registry := rpc.NewRegistry()
+	for _, name := range []string{"old", "new"} {
+		server := rpc.NewServer(rpc.ServerOptions{})
+		chunkv1.RegisterChunkServiceServer(server, &reader{answer: func(context.Context, *chunkv1.ReadChunkRequest) *chunkv1.ReadChunkResponse {
+			data := []byte(name)
+			return &chunkv1.ReadChunkResponse{Granule: 4096, Crcs: block.Checksums(data, 12), Data: data}
+		}})
+		registry.Register(name, server)
+	}
+	p := serve(t, registry, &placementv1.Node{Address: "inproc:old"}, "")
+	read := func() string {
+		dst := make([]byte, 3)
+		if err := p.Read(t.Context(), &placementv1.Member{Node: "n"}, &chunkv1.ChunkRef{}, 0, dst); err != nil {
+			t.Fatal(err)
+		}
+		return string(dst)
+	}
+	if got := read(); got != "old" {
+		t.Errorf("read from %q", got)
+	}
+	p.topology = here{nodes.NewSnapshot(&placementv1.Topology{Nodes: []*placementv1.Node{
+		{Place: &typesv1.Place{Node: "n"}, Address: "inproc:new"},
+	}})}
+	if got := read(); got != "new" {
+		t.Errorf("read from %q after the move", got)
+	}
+	p.topology = here{nodes.NewSnapshot(&placementv1.Topology{})}
+	if got := read(); got != "new" {
+		t.Errorf("read from %q after the node left the topology", got)
+	}
+}
+
+func TestLatency(t *testing.T) {
+	var l Latency
+	if l.Median() != 0 {
+		t.Error("a median of nothing")
+	}
+	l.Observe(3 * time.Millisecond)
+	if l.Median() != 3*time.Millisecond {
+		t.Errorf("after one: %v", l.Median())
+	}
+	for range latencySamples {
+		l.Observe(time.Millisecond)
+	}
+	for range latencySamples / 4 {
+		l.Observe(time.Second) // a few slow ones do not move it
+	}
+	if l.Median() != time.Millisecond {
+		t.Errorf("with a quarter of outliers: %v", l.Median())
+	}
+	for range latencySamples {
+		l.Observe(2 * time.Millisecond)
+	}
+	if l.Median() != 2*time.Millisecond {
+		t.Errorf("after a change: %v", l.Median())
+	}
+}
