@@ -182,11 +182,8 @@ func (p *stripeRead) decode() error {
 	return nil
 }
 
-// tooMuchLost ends a part whose gap nobody can fill: first to look at the map again, then for good.
+// tooMuchLost ends a part whose gap nobody can fill: for good if a look at the map shows nothing new.
 func (p *stripeRead) tooMuchLost() error {
-	if !p.fresh {
-		return &restart{volume: p.volume.GetId()}
-	}
 	gone := 0
 	var causes []error
 	for c := range p.columns {
@@ -205,9 +202,9 @@ func (p *stripeRead) tooMuchLost() error {
 		"volume %#x, stripe %d: %d of %d columns can be read and %d are needed",
 		p.volume.GetId(), p.pieces[0].Stripe, p.n-len(causes), p.n, p.k)
 	if code == codes.Unavailable {
-		return e.WithRetryAfter(lostRetryAfter)
+		e = e.WithRetryAfter(lostRetryAfter)
 	}
-	return e
+	return &restart{volume: p.volume.GetId(), cause: e}
 }
 
 // isGone says that a chunk will not be readable later either, unless it is repaired.

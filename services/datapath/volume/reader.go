@@ -255,7 +255,7 @@ func (d *reading) fetchAhead() error {
 		if err != nil {
 			return err
 		}
-		if !first && queued+p.bytes > readStripes*uint64(p.k)*block.Size {
+		if queued+p.bytes > readStripes*uint64(p.k)*block.Size {
 			p.release()
 			return nil
 		}
@@ -304,6 +304,9 @@ func (d *reading) restart(again *restart) error {
 	if again.volume == 0 {
 		return nil
 	}
+	if again.cause != nil && d.refreshed[again.volume] {
+		return again.cause
+	}
 	d.reader.metrics.refreshes.Inc()
 	if _, err := d.reader.volumes.Refresh(d.ctx, again.volume); err != nil {
 		return fmt.Errorf("reading the map entry of volume %#x again: %w", again.volume, err)
@@ -336,12 +339,18 @@ func (d *reading) free(p *stripeRead) {
 	p.release()
 }
 
-// restart is how a part asks to begin again, with a fresh map entry or with more memory. It never leaves Read.
+// restart is how a part asks to begin again, with the fresh map entry of a volume or with more memory. It never leaves
+// Read.
 type restart struct {
 	volume uint64
 	memory int64
+	// cause is what to answer if the entry was read for this very byte already.
+	cause error
 }
 
 func (r *restart) Error() string {
-	return fmt.Sprintf("begin again with map entry %#x and %d bytes", r.volume, r.memory)
+	return fmt.Sprintf("begin again with map entry %#x and %d bytes: %v", r.volume, r.memory, r.cause)
 }
+
+// Unwrap is the cause.
+func (r *restart) Unwrap() error { return r.cause }

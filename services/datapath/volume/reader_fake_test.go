@@ -55,6 +55,8 @@ type fakeStore struct {
 	refreshes       int
 	// plain is each volume's logical space.
 	plain map[uint64][]byte
+	// hangFrom makes every member hang at this row and beyond, 0: none.
+	hangFrom uint64
 	// block is closed to let hung members answer, nil: they wait for the context.
 	block chan struct{}
 }
@@ -157,6 +159,9 @@ func (s *fakeStore) Read(
 	s.asked[m.GetDisk()]++
 	s.rowsRead += len(dst)
 	entry := s.entries[ref.GetVolume()]
+	if s.hangFrom > 0 && row >= s.hangFrom {
+		ailing = hung
+	}
 	column, ok := s.chunks[chunkName{ref.GetVolume(), ref.GetGeneration(), ref.GetColumn(), ref.GetAttempt(), ref.GetDisk()}]
 	s.mu.Unlock()
 	if len(dst) == 0 || row/block.Size != (row+uint64(len(dst))-1)/block.Size || ref.GetDisk() != m.GetDisk() {

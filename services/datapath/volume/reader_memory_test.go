@@ -162,6 +162,21 @@ func TestConcurrentReadsShareTheBudget(t *testing.T) {
 	}
 }
 
+// TestReadBeyondTheBudget: a decode that needs more than the whole budget runs alone instead of never. The second piece
+// does not cover the rows of the first, so both other columns have to be read in full.
+func TestReadBeyondTheBudget(t *testing.T) {
+	store := newFakeStore()
+	store.write(t, 1, erasure.Scheme{K: 2, M: 1}, 1)
+	store.ail(corrupt, 1, 0)
+	b := newReaderBench(t, store, 1<<20)
+	e := []*typesv1.Extent{contiguous(1, 300, block.Size)}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := b.expect(ctx, e, 0, store.expect(e...)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestSlowClientsDoNotBlockEachOther: a client that stops reading holds its parts and nothing else's.
 func TestSlowClientsDoNotBlockEachOther(t *testing.T) {
 	store := newFakeStore()

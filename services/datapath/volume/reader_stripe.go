@@ -24,7 +24,7 @@ type stripeRead struct {
 	pieces []wantedPiece
 	// bytes is the length of all pieces.
 	bytes uint64
-	// fresh says that the map entry was read for this very byte: a stale chunk is a lost one then.
+	// fresh says that the map entry was read just before: a chunk that is stale all the same is a lost one.
 	fresh bool
 
 	cancel context.CancelFunc
