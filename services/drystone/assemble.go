@@ -14,6 +14,7 @@ import (
 	"github.com/drystone-store/drystone/services/drystone/internal/head"
 	"github.com/drystone-store/drystone/services/frontdoor"
 	"github.com/drystone-store/drystone/services/kit/app"
+	"github.com/drystone-store/drystone/services/kit/clock"
 	"github.com/drystone-store/drystone/services/kit/config"
 	"github.com/drystone-store/drystone/services/kit/rpc"
 	"github.com/drystone-store/drystone/services/kit/telemetry"
@@ -26,6 +27,7 @@ const inproc = "inproc:"
 
 // mesh is the running services and what they share.
 type mesh struct {
+	log      *slog.Logger
 	head     *head.Head
 	registry *rpc.Registry
 	metrics  *prometheus.Registry
@@ -41,7 +43,7 @@ type mesh struct {
 // stopped, also when there is an error.
 func (s *Store) assemble(ctx context.Context) (*mesh, error) {
 	m := &mesh{
-		registry: rpc.NewRegistry(), metrics: telemetry.NewMetrics(),
+		log: s.log, registry: rpc.NewRegistry(), metrics: telemetry.NewMetrics(),
 		crew: newCrew(ctx, len(s.topology.Nodes)+fixedServices),
 	}
 	var err error
@@ -132,6 +134,8 @@ const chunkServerPrefix = "chunkserver "
 
 func chunkServerName(node string) string { return chunkServerPrefix + node }
 
+func is(name string) func(string) bool { return func(n string) bool { return n == name } }
+
 func isChunkServer(name string) bool { return strings.HasPrefix(name, chunkServerPrefix) }
 
 func (s *Store) startMetadata(m *mesh) error {
@@ -187,23 +191,26 @@ func (s *Store) startTelemetry(m *mesh) error {
 // stop ends everything, callers before those they call.
 func (m *mesh) stop(ctx context.Context) error {
 	var errs []error
-	end := func(ctx context.Context, match func(string) bool) { errs = append(errs, m.crew.stop(ctx, match)) }
-	named := func(name string) func(string) bool { return func(n string) bool { return n == name } }
-
+	step := func(what string, end func() error) {
+		begun := clock.Now()
+		errs = append(errs, end())
+		m.log.DebugContext(ctx, "stopped", slog.String("what", what), slog.Duration("took", clock.Since(begun)))
+	}
 	draining, cancel := context.WithTimeout(ctx, drainPatience)
 	defer cancel()
-	end(draining, named(frontdoor.Target))
-	stopping, cancel := context.WithTimeout(ctx, restPatience)
+	step("the front-door", func() error { return m.crew.stop(draining, is(frontdoor.Target)) })
+
+	rest, cancel := context.WithTimeout(ctx, restPatience)
 	defer cancel()
-	end(stopping, named(repair.Target))
-	end(stopping, named(metadata.Target))
-	end(stopping, isChunkServer)
-	end(stopping, func(string) bool { return true })
+	step("repair", func() error { return m.crew.stop(rest, is(repair.Target)) })
+	step("metadata", func() error { return m.crew.stop(rest, is(metadata.Target)) })
+	step("chunk-servers", func() error { return m.crew.stop(rest, isChunkServer) })
+	step("placement and telemetry", func() error { return m.crew.stop(rest, func(string) bool { return true }) })
 	if m.placement != nil {
 		errs = append(errs, m.placement.Close())
 	}
 	if m.head != nil {
-		errs = append(errs, m.head.Close())
+		step("etcd", m.head.Close)
 	}
 	return errors.Join(errs...)
 }

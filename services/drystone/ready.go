@@ -11,6 +11,7 @@ import (
 	placementv1 "github.com/drystone-store/drystone/proto/gen/drystone/placement/v1"
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/datapath/erasure"
+	"github.com/drystone-store/drystone/services/kit/clock"
 	"github.com/drystone-store/drystone/services/kit/fault"
 )
 
@@ -62,7 +63,7 @@ func probe(ctx context.Context, check func(context.Context) error) error {
 // waitNodes returns the default scheme once a write would succeed with every node; or, after a while, with enough of
 // them. Errors: SCHEME_DOES_NOT_FIT when the scheme that was asked for does not.
 func (m *mesh) waitNodes(ctx context.Context, want Topology) (scheme string, err error) {
-	patience := time.Now().Add(allNodesPatience)
+	begun := clock.Now()
 	err = m.waitFor(ctx, func(ctx context.Context) error {
 		if err := m.registry.Ready(); err != nil {
 			return err
@@ -71,7 +72,7 @@ func (m *mesh) waitNodes(ctx context.Context, want Topology) (scheme string, err
 		if err != nil {
 			return err
 		}
-		if missing := missingNode(want, now); missing != "" && time.Now().Before(patience) {
+		if missing := missingNode(want, now); missing != "" && clock.Since(begun) < allNodesPatience {
 			return fmt.Errorf("%s is not up", missing)
 		}
 		if now.GetWriteScheme() == nil {

@@ -18,7 +18,7 @@ func (m *Mesh) writeConfigs(scheme string) error {
 		if err != nil {
 			return fmt.Errorf("configure %s: %w", proc.Name, err)
 		}
-		if err := replaceFile(filepath.Join(m.root, "config", proc.Name+".yaml"), raw, 0o600); err != nil {
+		if err := replaceFile(filepath.Join(m.root, "config", proc.Name+".yaml"), raw); err != nil {
 			return err
 		}
 	}

@@ -95,7 +95,7 @@ func ensureToken(path string) (string, error) {
 	random := make([]byte, 32)
 	_, _ = rand.Read(random) // It never fails.
 	token := "drystone_" + base64.RawURLEncoding.EncodeToString(random)
-	return token, replaceFile(path, []byte(token+"\n"), 0o600)
+	return token, replaceFile(path, []byte(token+"\n"))
 }
 
 // Token is the root token.

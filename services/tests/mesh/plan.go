@@ -27,8 +27,14 @@ func Default() Size {
 func (s Size) orDefault() Size {
 	d := Default()
 	for _, f := range []struct{ have, want *int }{
-		{&s.Etcd, &d.Etcd}, {&s.FrontDoors, &d.FrontDoors}, {&s.Metadata, &d.Metadata}, {&s.Placement, &d.Placement},
-		{&s.ChunkServers, &d.ChunkServers}, {&s.Repair, &d.Repair}, {&s.Zones, &d.Zones}, {&s.Disks, &d.Disks},
+		{&s.Etcd, &d.Etcd},
+		{&s.FrontDoors, &d.FrontDoors},
+		{&s.Metadata, &d.Metadata},
+		{&s.Placement, &d.Placement},
+		{&s.ChunkServers, &d.ChunkServers},
+		{&s.Repair, &d.Repair},
+		{&s.Zones, &d.Zones},
+		{&s.Disks, &d.Disks},
 	} {
 		if *f.have == 0 {
 			*f.have = *f.want
@@ -113,13 +119,13 @@ func (p plan) save(root string) error {
 	if err != nil {
 		return fmt.Errorf("write the mesh's plan: %w", err)
 	}
-	return replaceFile(filepath.Join(root, planFile), append(raw, '\n'), 0o600)
+	return replaceFile(filepath.Join(root, planFile), append(raw, '\n'))
 }
 
 // replaceFile writes a file so that readers see the old one or the whole new one.
-func replaceFile(path string, data []byte, mode fs.FileMode) error {
+func replaceFile(path string, data []byte) error {
 	tmp := path + ".new"
-	if err := os.WriteFile(tmp, data, mode); err != nil {
+	if err := os.WriteFile(tmp, data, 0o600); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	if err := os.Rename(tmp, path); err != nil {

@@ -30,7 +30,7 @@ func (m *Mesh) spawn(proc Process) error {
 		return fmt.Errorf("start %s: %w", proc.Name, err)
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(proc.Args[0], proc.Args[1:]...) //nolint:gosec // the plan is ours
+	cmd := exec.Command(proc.Args[0], proc.Args[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Env = append(os.Environ(), m.env...)
@@ -38,16 +38,16 @@ func (m *Mesh) spawn(proc Process) error {
 		return fmt.Errorf("start %s: %w", proc.Name, err)
 	}
 	m.reaped.Go(func() { _ = cmd.Wait() }) // Its status is in its log; without this it stays as a zombie.
-	if err := replaceFile(m.runPath(proc.Name, ".pid"), fmt.Appendln(nil, cmd.Process.Pid), 0o600); err != nil {
+	if err := replaceFile(m.runPath(proc.Name, ".pid"), fmt.Appendln(nil, cmd.Process.Pid)); err != nil {
 		return errors.Join(err, cmd.Process.Kill())
 	}
-	if err := replaceFile(m.runPath(proc.Name, ".addr"), []byte(proc.Addr+"\n"), 0o600); err != nil {
+	if err := replaceFile(m.runPath(proc.Name, ".addr"), []byte(proc.Addr+"\n")); err != nil {
 		return err
 	}
 	if proc.GRPC == "" {
 		return nil
 	}
-	return replaceFile(m.runPath(proc.Name, ".grpc"), []byte(proc.GRPC+"\n"), 0o600)
+	return replaceFile(m.runPath(proc.Name, ".grpc"), []byte(proc.GRPC+"\n"))
 }
 
 // pid returns the process id of a running process, 0 when it does not run. A pid that now belongs to something else

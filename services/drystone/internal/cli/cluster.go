@@ -6,10 +6,10 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
 	"github.com/drystone-store/drystone/services/drystone/internal/progress"
 )
 

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"sync"
 
-	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
 	"github.com/spf13/cobra"
 
+	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
 	"github.com/drystone-store/drystone/services/drystone/internal/client"
 	"github.com/drystone-store/drystone/services/drystone/internal/progress"
 )

@@ -10,14 +10,13 @@ import (
 	"strings"
 
 	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
-
 	"github.com/drystone-store/drystone/services/drystone/internal/client"
 )
 
 // folder reads every object below a prefix into a folder. Keys are what others chose: os.Root keeps every write below
 // the folder, whatever the keys and the links in the folder say.
 func (g *getter) folder(ctx context.Context, from target, to string) error {
-	if err := os.MkdirAll(to, 0o777); err != nil {
+	if err := os.MkdirAll(to, 0o777); err != nil { //nolint:gosec // what the user's umask leaves, as every copy tool does
 		return fmt.Errorf("get: %w", err)
 	}
 	root, err := os.OpenRoot(to)

@@ -6,8 +6,9 @@ import (
 	"io"
 	"time"
 
-	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
 )
 
 // objectLine is an object in --json output. The names are those of the REST API; numbers are numbers.

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
 	"github.com/spf13/cobra"
 
+	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
 	"github.com/drystone-store/drystone/services/drystone/internal/progress"
 )
 

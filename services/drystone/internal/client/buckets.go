@@ -5,10 +5,11 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
 
 	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
-	"google.golang.org/protobuf/encoding/protojson"
-	"strings"
 )
 
 // CreateBucket makes a bucket; scheme is `rs-k-m`, or empty for the cluster's default. An own bucket that exists is

@@ -335,15 +335,20 @@ func TestParseEndpoint(t *testing.T) {
 		{"http://host:1/", "http://host:1"},
 		{"https://store.example", "https://store.example"},
 		{"[::1]:8080", "http://[::1]:8080"},
-		{"ftp://host", ""}, {"http://", ""}, {"http://host/path", ""}, {"http://user@host", ""}, {"host?x", ""}, {"ho st", ""},
+		{"ftp://host", ""},
+		{"http://", ""},
+		{"http://host/path", ""},
+		{"http://user@host", ""},
+		{"host?x", ""},
+		{"ho st", ""},
 	} {
 		u, err := ParseEndpoint(c.in)
-		if got := ""; err == nil {
-			if got = u.String(); got != c.want {
-				t.Errorf("%q: %q, want %q", c.in, got, c.want)
-			}
-		} else if c.want != "" {
-			t.Errorf("%q: %v", c.in, err)
+		got := ""
+		if err == nil {
+			got = u.String()
+		}
+		if got != c.want {
+			t.Errorf("%q: %q (%v), want %q", c.in, got, err, c.want)
 		}
 	}
 }

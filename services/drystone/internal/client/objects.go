@@ -9,8 +9,9 @@ import (
 	"strings"
 	"time"
 
-	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
 )
 
 // Stat describes an object; versionID is empty for the current version.

@@ -8,8 +8,9 @@ import (
 	"io"
 	"net/http"
 
-	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
 	"github.com/minio/crc64nvme"
+
+	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
 )
 
 // Bodies up to this size are read first, so that the checksum can go before them. Longer ones are read once, as they

@@ -36,7 +36,7 @@ func TestTokenIsMadeOnceAndOnlyForTheOwner(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	if NewToken() == NewToken() {
+	if first, second := NewToken(), NewToken(); first == second {
 		t.Error("two tokens are equal")
 	}
 }

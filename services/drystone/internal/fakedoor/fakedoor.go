@@ -313,9 +313,9 @@ func (d *Door) put(w http.ResponseWriter, r *http.Request, bucket, key string) {
 }
 
 func send(w http.ResponseWriter, r *http.Request, o *Object, cut int, lie bool) {
-	data, from := o.Data, 0
+	data := o.Data
 	if rng, ok := strings.CutPrefix(r.Header.Get("Range"), "bytes="); ok {
-		from, _ = strconv.Atoi(strings.TrimSuffix(rng, "-"))
+		from, _ := strconv.Atoi(strings.TrimSuffix(rng, "-"))
 		data = data[from:]
 		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(o.Data)-1, len(o.Data)))
 	}

@@ -39,7 +39,7 @@ func TestASecondStartHasTheRows(t *testing.T) {
 	h = start(t, dir)
 	defer stop(t, h)
 	resp, err := h.Client().Get(t.Context(), "key")
-	if err != nil || len(resp.Kvs) != 1 || string(resp.Kvs[0].Value) != "value" {
+	if err != nil || len(resp.Kvs) != 1 || string(resp.Kvs[0].GetValue()) != "value" {
 		t.Errorf("%v, %v", resp, err)
 	}
 }

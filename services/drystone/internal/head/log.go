@@ -17,6 +17,10 @@ func newCore(log *slog.Logger) zapcore.Core {
 	return core{log: log.With(slog.String("component", "etcd"))}
 }
 
+// storageVersion is an error that etcd logs in the first seconds of a new member's life, until its first snapshot, and
+// that means nothing.
+const storageVersion = "failed to update storage version"
+
 // Enabled implements zapcore.LevelEnabler.
 func (core) Enabled(l zapcore.Level) bool { return l >= zapcore.WarnLevel }
 
@@ -36,10 +40,10 @@ func (c core) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedE
 // Write implements zapcore.Core.
 func (c core) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	level := slog.LevelInfo
-	if e.Level > zapcore.WarnLevel {
+	if e.Level > zapcore.WarnLevel && e.Message != storageVersion {
 		level = slog.LevelError
 	}
-	c.log.LogAttrs(context.Background(), level, e.Message, attrs(fields)...)
+	c.log.LogAttrs(context.Background(), level, e.Message, attrs(fields)...) //nolint:sloglint // etcd's words
 	return nil
 }
 

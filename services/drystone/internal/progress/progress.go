@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/drystone-store/drystone/services/kit/clock"
 )
 
 const (
@@ -57,7 +59,7 @@ func Start(out io.Writer, name string) *Line {
 }
 
 func start(out io.Writer, name string, width func() int) *Line {
-	l := &Line{out: out, width: width, name: name, begun: time.Now(), stop: make(chan struct{})}
+	l := &Line{out: out, width: width, name: name, begun: clock.Now(), stop: make(chan struct{})}
 	l.wait.Go(l.loop)
 	return l
 }
@@ -67,8 +69,8 @@ func (l *Line) loop() {
 	defer tick.Stop()
 	for {
 		select {
-		case now := <-tick.C:
-			l.draw(now)
+		case <-tick.C:
+			l.draw()
 		case <-l.stop:
 			_, _ = fmt.Fprint(l.out, wipe)
 			return
@@ -169,8 +171,8 @@ func (w writer) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (l *Line) draw(now time.Time) {
-	done, total, elapsed := l.done.Load(), l.total.Load(), now.Sub(l.begun)
+func (l *Line) draw() {
+	done, total, elapsed := l.done.Load(), l.total.Load(), clock.Since(l.begun)
 	var facts strings.Builder
 	if total > 0 {
 		part := min(float64(done)/float64(total), 1)
@@ -188,7 +190,7 @@ func (l *Line) draw(now time.Time) {
 		rate := float64(done) / elapsed.Seconds()
 		fmt.Fprintf(&facts, ", %s/s", Bytes(int64(rate)))
 		if total > done && rate > 1 {
-			fmt.Fprintf(&facts, ", %s left", (time.Duration(float64(total-done) / rate * float64(time.Second))).Round(time.Second))
+			fmt.Fprintf(&facts, ", %s left", time.Duration(float64(total-done)/rate*float64(time.Second)).Round(time.Second))
 		}
 	}
 	room := max(l.width()-1-facts.Len(), minNameWidth)

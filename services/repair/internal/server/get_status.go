@@ -28,7 +28,7 @@ func (s *Server) GetStatus(ctx context.Context, _ *repairv1.GetStatusRequest) (*
 	resp := &repairv1.GetStatusResponse{State: idle, Unsealed: found.Unsealed}
 	for _, spare := range found.Spares {
 		resp.Spares = append(resp.Spares, &repairv1.SpareCount{
-			Spares: int32(spare.Columns), Volumes: spare.Volumes, //nolint:gosec // a scheme has at most 48 columns
+			Spares: int32(spare.Columns), Volumes: spare.Volumes,
 		})
 	}
 	return resp, nil
