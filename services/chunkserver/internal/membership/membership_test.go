@@ -38,6 +38,13 @@ func (r *fakeReplica) set(change func()) {
 	change()
 }
 
+// count is how many heartbeats came.
+func (r *fakeReplica) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.beats)
+}
+
 var errAway = fault.New(codes.Unavailable, typesv1.Reason_REASON_UNAVAILABLE, "away")
 
 func (r *fakeReplica) GetCluster(context.Context, *placementv1.GetClusterRequest, ...grpc.CallOption) (*placementv1.GetClusterResponse, error) {
@@ -163,10 +170,13 @@ func TestBlankDisksLearnTheCluster(t *testing.T) {
 	disks := &fakeDisks{}
 	run(t, disks, map[string]*fakeReplica{"a": a, "b": b}, func(t *testing.T) {
 		time.Sleep(3 * time.Second)
-		if disks.Cluster() != "c1" || disks.formats != 1 || len(a.beats) == 0 || len(b.beats) == 0 {
-			t.Errorf("cluster %q after %d formats, %d and %d heartbeats", disks.Cluster(), disks.formats, len(a.beats), len(b.beats))
+		if disks.Cluster() != "c1" || a.count() == 0 || b.count() == 0 {
+			t.Errorf("cluster %q, %d and %d heartbeats", disks.Cluster(), a.count(), b.count())
 		}
 	})
+	if disks.formats != 1 {
+		t.Errorf("formatted %d times", disks.formats)
+	}
 }
 
 // TestPlacementIsAway: at the start and later; one replica does not hold up the other.
@@ -181,8 +191,8 @@ func TestPlacementIsAway(t *testing.T) {
 			}
 			a.away = false
 		})
-		if len(b.beats) < 59 {
-			t.Errorf("%d heartbeats to the other in a minute", len(b.beats))
+		if b.count() < 59 {
+			t.Errorf("%d heartbeats to the other in a minute", b.count())
 		}
 		time.Sleep(2 * backoffMost)
 		a.set(func() {
@@ -212,8 +222,8 @@ func TestTwoClusters(t *testing.T) {
 	disks := &fakeDisks{cluster: "c1"}
 	run(t, disks, map[string]*fakeReplica{"right": right, "wrong": wrong}, func(t *testing.T) {
 		time.Sleep(time.Minute)
-		if disks.Cluster() != "c1" || disks.formats != 0 || len(wrong.beats) != 0 || len(right.beats) < 59 {
-			t.Errorf("cluster %q, %d heartbeats to the wrong replica, %d to the right one", disks.Cluster(), len(wrong.beats), len(right.beats))
+		if disks.Cluster() != "c1" || wrong.count() != 0 || right.count() < 59 {
+			t.Errorf("cluster %q, %d heartbeats to the wrong replica, %d to the right one", disks.Cluster(), wrong.count(), right.count())
 		}
 	})
 }
