@@ -28,8 +28,8 @@ type Config struct {
 	Etcd Etcd `yaml:"etcd"`
 	// TombstoneRetention is how long deleted names leave a tombstone, at least the window; 0: 15 m.
 	TombstoneRetention time.Duration `yaml:"tombstone_retention"`
-	// Window is how long commits are remembered, so that a later try is recognized; 0: 10 m. About 100 bytes a commit,
-	// a million commits at most.
+	// Window is how long commits are remembered, so that a later try is recognized; 0: 10 m. About 150 bytes a commit,
+	// 262,144 commits at most.
 	Window time.Duration `yaml:"window"`
 }
 

@@ -15,7 +15,7 @@ type Options struct {
 	// WindowAge is how long writes are remembered for later tries; 10 minutes unless set. It must exceed the time in
 	// which callers try again.
 	WindowAge time.Duration
-	// WindowEntries bounds the same memory, at about 100 bytes each; 1 Mi unless set.
+	// WindowEntries bounds the same memory, at about 150 bytes each; 256 Ki unless set.
 	WindowEntries int
 	// TombstoneRetention is how long a tombstone stays; 15 minutes unless set. Tries of a delete are recognized so long.
 	TombstoneRetention time.Duration
@@ -34,7 +34,7 @@ type Options struct {
 
 const (
 	defaultWindowAge     = 10 * time.Minute
-	defaultWindowEntries = 1 << 20
+	defaultWindowEntries = 1 << 18
 	defaultRetention     = 15 * time.Minute
 )
 

@@ -2,8 +2,10 @@ package head
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -121,7 +123,12 @@ func (b *batch) abandoned() bool {
 // refusal is what an error says that etcd gives before it proposes a transaction, nil for all others: those may come
 // after it was applied.
 func refusal(err error) error {
-	switch status.Code(err) {
+	code := status.Code(err)
+	var own rpctypes.EtcdError // etcd's errors, known to its client, are no statuses any more
+	if errors.As(err, &own) {
+		code = own.Code()
+	}
+	switch code {
 	case codes.ResourceExhausted:
 		return fault.Wrap(err, codes.ResourceExhausted, typesv1.Reason_REASON_OVERLOADED, "etcd takes no more writes").
 			WithRetryAfter(retryAfter)

@@ -91,16 +91,16 @@ func (d *decoder) fast(s *slot, b []byte) bool {
 			return false
 		}
 		b = b[n:]
-		ok := true
+		var ok bool
 		switch f.number {
 		case fieldSize:
 			v.Size, ok = f.varint, f.kind == protowire.VarintType
 		case fieldExtents:
 			ok = s.addExtent(f)
 		case fieldExtentList:
-			ok = v.ExtentList == nil
+			ok = v.GetExtentList() == nil
 			v.ExtentList = &typesv1.Extent{}
-			ok = ok && decodeExtent(v.ExtentList, f)
+			ok = ok && decodeExtent(v.GetExtentList(), f)
 		case fieldContentType:
 			v.ContentType, ok = f.text(&d.contentType)
 		case fieldUserMetadata:
@@ -180,7 +180,7 @@ func (f field) text(last *string) (string, bool) {
 }
 
 func (s *slot) addExtent(f field) bool {
-	if len(s.row.Extents) > 0 {
+	if len(s.row.GetExtents()) > 0 {
 		e := &typesv1.Extent{}
 		s.row.Extents = append(s.row.Extents, e)
 		return decodeExtent(e, f)
@@ -217,7 +217,7 @@ func decodeExtent(e *typesv1.Extent, f field) bool {
 }
 
 func (s *slot) addChecksum(f field) bool {
-	if f.kind != protowire.BytesType || s.row.Checksum != nil {
+	if f.kind != protowire.BytesType || s.row.GetChecksum() != nil {
 		return false
 	}
 	s.row.Checksum = &s.checksum

@@ -2,6 +2,7 @@ package names
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -10,6 +11,9 @@ import (
 	"github.com/drystone-store/drystone/services/kit/fault"
 	"github.com/drystone-store/drystone/services/metadata/internal/head"
 )
+
+// decideTimeout bounds the decision over a closed bucket, an election of etcd included; less than closingPatience.
+const decideTimeout = 5 * time.Second
 
 // closed is a bucket that this call has closed, at the revision of its row.
 type closed struct {
@@ -28,18 +32,26 @@ func (n *Names) DeleteBucket(ctx context.Context, tenant, name string) error {
 		if err != nil || c == nil {
 			return err
 		}
-		empty, err := n.isEmpty(ctx, c)
-		if err != nil {
-			return err
-		}
-		if empty {
-			return n.removeBucket(ctx, c)
-		}
-		if err := n.reopenBucket(ctx, c); err != nil {
-			return err
-		}
-		return errNotEmpty(name)
+		// From here on writers are kept out: decide, also if the caller has left.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), decideTimeout)
+		defer cancel()
+		return n.decide(ctx, c)
 	})
+}
+
+// decide removes a closed bucket, or reopens it if something lives in it.
+func (n *Names) decide(ctx context.Context, c *closed) error {
+	empty, err := n.isEmpty(ctx, c)
+	if err != nil {
+		return err
+	}
+	if empty {
+		return n.removeBucket(ctx, c)
+	}
+	if err := n.reopenBucket(ctx, c); err != nil {
+		return err
+	}
+	return errNotEmpty(c.bucket.GetName())
 }
 
 // refuseFull spares the bucket's writers the closing if there obviously is something in it.
