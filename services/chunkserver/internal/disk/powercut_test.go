@@ -24,6 +24,8 @@ const (
 	shutDown          = 0x8004587d
 	withoutFlushing   = 2
 	cutsOfAFileSystem = 3
+	// answersBeforeCut is enough for several chunks of each writer to be made, filled and followed by another.
+	answersBeforeCut = 300
 )
 
 // TestShutDownFileSystem cuts real file systems off in the middle of work: everything that was answered before is there
@@ -111,11 +113,14 @@ func workUntilShutDown(t *testing.T, image string, round uint64, fs vfs.FS) map[
 	defer unmount()
 	d := openOn(t, fs, dir)
 	var mu sync.Mutex
-	acked := map[uint64]uint64{}
+	acked, answers, enough := map[uint64]uint64{}, 0, make(chan struct{})
 	note := func(volume, rows uint64) {
 		mu.Lock()
 		defer mu.Unlock()
 		acked[volume] = rows
+		if answers++; answers == answersBeforeCut {
+			close(enough)
+		}
 	}
 	var writers sync.WaitGroup
 	for w := range uint64(4) {
@@ -135,7 +140,11 @@ func workUntilShutDown(t *testing.T, image string, round uint64, fs vfs.FS) map[
 			}
 		})
 	}
-	time.Sleep(200 * time.Millisecond) // any moment will do
+	select {
+	case <-enough:
+	case <-time.After(time.Minute):
+		t.Error("the disk is too slow")
+	}
 	mu.Lock()
 	known := maps.Clone(acked) // an answer that comes later than the cut began proves nothing
 	cutErr := cutOff(dir)
