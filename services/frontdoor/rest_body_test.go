@@ -407,3 +407,46 @@ func watchHeap(t *testing.T) func() uint64 {
 		return <-peak
 	}
 }
+
+// What is not HTTP, or could be read in two ways, is refused, and its connection ends.
+func TestMalformedRequests(t *testing.T) {
+	w := newWorld(t, worldOptions{})
+	w.bucket(t, "bbb")
+	token := "Host: test\r\nAuthorization: Bearer " + testToken + "\r\n"
+	for name, request := range map[string]string{
+		"two lengths":            "PUT /v1/buckets/bbb/objects/k HTTP/1.1\r\n" + token + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+		"negative length":        "PUT /v1/buckets/bbb/objects/k HTTP/1.1\r\n" + token + "Content-Length: -1\r\n\r\n",
+		"length of rubbish":      "PUT /v1/buckets/bbb/objects/k HTTP/1.1\r\n" + token + "Content-Length: 1x\r\n\r\na",
+		"length with a sign":     "PUT /v1/buckets/bbb/objects/k HTTP/1.1\r\n" + token + "Content-Length: +1\r\n\r\na",
+		"unknown coding":         "PUT /v1/buckets/bbb/objects/k HTTP/1.1\r\n" + token + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+		"two codings":            "PUT /v1/buckets/bbb/objects/k HTTP/1.1\r\n" + token + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"no host":                "GET /v1/buckets HTTP/1.1\r\nAuthorization: Bearer " + testToken + "\r\n\r\n",
+		"two hosts":              "GET /v1/buckets HTTP/1.1\r\nHost: a\r\n" + token + "\r\n",
+		"space before the colon": "GET /v1/buckets HTTP/1.1\r\n" + token + "X-A : b\r\n\r\n",
+		"NUL in a header":        "GET /v1/buckets HTTP/1.1\r\n" + token + "X-A: b\x00c\r\n\r\n",
+		"endless headers":        "GET /v1/buckets HTTP/1.1\r\n" + token + "X-A: " + strings.Repeat("b", 64<<10) + "\r\n\r\n",
+		"endless path":           "GET /" + strings.Repeat("a", 64<<10) + " HTTP/1.1\r\n" + token + "\r\n",
+		"broken escape":          "GET /v1/buckets/bbb/objects/%zz HTTP/1.1\r\n" + token + "\r\n",
+		"no HTTP":                "hello\r\n\r\n",
+		"another version":        "GET /v1/buckets HTTP/3.0\r\n" + token + "\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := w.dial(t)
+			go func() { _, _ = io.WriteString(conn, request) }() // The other side may end it before the end.
+			all, err := io.ReadAll(conn)
+			if err != nil && len(all) == 0 {
+				t.Fatal(err)
+			}
+			var version, status int
+			if _, err := fmt.Sscanf(string(all), "HTTP/1.%d %d", &version, &status); err != nil || status < 400 || status == 500 || status > 505 {
+				t.Fatalf("%q", all)
+			}
+			if n := strings.Count(string(all), "HTTP/1."); n != 1 {
+				t.Fatalf("%d answers: %q", n, all)
+			}
+		})
+	}
+	if n := w.names.Objects(); n != 0 {
+		t.Fatalf("%d objects", n)
+	}
+}
