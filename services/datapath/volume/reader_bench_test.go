@@ -64,7 +64,8 @@ func BenchmarkRead(b *testing.B) {
 // instant answers every read at once with what is in dst.
 type instant struct{ volume *placementv1.Volume }
 
-func (i instant) Volume(context.Context, uint64) (*placementv1.Volume, error)  { return i.volume, nil }
+func (i instant) Volume(context.Context, uint64) (*placementv1.Volume, error) { return i.volume, nil }
+
 func (i instant) Refresh(context.Context, uint64) (*placementv1.Volume, error) { return i.volume, nil }
 
 func (i instant) Read(context.Context, *placementv1.Member, *chunkv1.ChunkRef, uint64, []byte) error {

@@ -86,9 +86,15 @@ func (s *fakeStore) write(tb testing.TB, id uint64, scheme erasure.Scheme, strip
 	return s.code(tb, id, scheme, 1)
 }
 
+// fataler is a testing.TB, or an example's stand-in for one.
+type fataler interface{ Fatal(args ...any) }
+
+type exampleTB struct{}
+
+func (exampleTB) Fatal(args ...any) { panic(fmt.Sprint(args...)) }
+
 // code writes the chunks of a generation from the plain bytes and makes it the volume's entry.
-func (s *fakeStore) code(tb testing.TB, id uint64, scheme erasure.Scheme, generation uint32) *placementv1.Volume {
-	tb.Helper()
+func (s *fakeStore) code(tb fataler, id uint64, scheme erasure.Scheme, generation uint32) *placementv1.Volume {
 	plain := s.plain[id]
 	v := &placementv1.Volume{
 		Id: id, State: placementv1.VolumeState_VOLUME_STATE_SEALED, Scheme: scheme.Proto(), Generation: generation,

@@ -26,7 +26,8 @@ type zeros struct {
 	lost map[uint32]error
 }
 
-func (z zeros) Volume(context.Context, uint64) (*placementv1.Volume, error)  { return z.volume, nil }
+func (z zeros) Volume(context.Context, uint64) (*placementv1.Volume, error) { return z.volume, nil }
+
 func (z zeros) Refresh(context.Context, uint64) (*placementv1.Volume, error) { return z.volume, nil }
 
 // Read leaves dst alone: in a pool through which nothing but zeros goes it holds zeros already.
