@@ -74,7 +74,8 @@ func TestTopologyFollows(t *testing.T) {
 		s := topology.Snapshot()
 		node, ok := s.Node("z1n0")
 		disk, home, found := s.Disk("z1n0-d0")
-		if !ok || !found || home != node || disk.GetId() != "z1n0-d0" || node.GetAddress() != "inproc:z1n0" || s.Usable() != 3 {
+		if !ok || !found || home != node || disk.GetId() != "z1n0-d0" || node.GetAddress() != "inproc:z1n0" || s.Usable(nil) != 3 ||
+			s.Usable(func(id string) bool { return id == "z1n0-d0" }) != 2 {
 			t.Errorf("snapshot %v", s.Proto())
 		}
 		if _, ok := s.Node("nobody"); ok {
@@ -83,28 +84,28 @@ func TestTopologyFollows(t *testing.T) {
 		changed := topology.Changed()
 		placements[0].SetState("z1n0", placementv1.NodeState_NODE_STATE_DOWN)
 		<-changed
-		if topology.Snapshot().Usable() != 2 || s.Usable() != 3 {
-			t.Errorf("%d usable now, %d before", topology.Snapshot().Usable(), s.Usable())
+		if topology.Snapshot().Usable(nil) != 2 || s.Usable(nil) != 3 {
+			t.Errorf("%d usable now, %d before", topology.Snapshot().Usable(nil), s.Usable(nil))
 		}
 		// The replica goes away: the snapshot stays, then the other replica's comes.
 		down(placements[0], true)
-		if topology.Snapshot().Usable() != 2 {
+		if topology.Snapshot().Usable(nil) != 2 {
 			t.Error("the snapshot went with the replica")
 		}
 		time.Sleep(time.Second)
-		if topology.Snapshot().Usable() != 3 {
+		if topology.Snapshot().Usable(nil) != 3 {
 			t.Error("the other replica was not asked")
 		}
 		// Both go away, and come back after a long time.
 		down(placements[1], true)
 		time.Sleep(time.Hour)
-		if topology.Snapshot().Usable() != 3 {
+		if topology.Snapshot().Usable(nil) != 3 {
 			t.Error("the snapshot went with the last replica")
 		}
 		placements[0].Do(func() { placements[0].Down = false })
 		placements[0].SetState("z0n0", placementv1.NodeState_NODE_STATE_DOWN)
 		time.Sleep(7 * time.Second)
-		if topology.Snapshot().Usable() != 1 {
+		if topology.Snapshot().Usable(nil) != 1 {
 			t.Error("the watch did not come back")
 		}
 	})

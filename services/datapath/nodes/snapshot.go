@@ -51,10 +51,14 @@ func (s *Snapshot) Disk(id string) (*placementv1.Disk, *placementv1.Node, bool) 
 	return h.disk, h.node, ok
 }
 
-// Usable counts the disks that can get new volumes: in order, not barred, on nodes that are up.
-func (s *Snapshot) Usable() int {
+// Usable counts the disks that can get new volumes: in order, not barred, on nodes that are up; and not those that the
+// caller avoids. nil: it avoids none.
+func (s *Snapshot) Usable(avoided func(disk string) bool) int {
 	usable := 0
-	for _, h := range s.disks {
+	for id, h := range s.disks {
+		if avoided != nil && avoided(id) {
+			continue
+		}
 		if h.node.GetState() == placementv1.NodeState_NODE_STATE_UP &&
 			h.disk.GetState() == placementv1.DiskState_DISK_STATE_OK && !h.disk.GetBarred() {
 			usable++

@@ -31,9 +31,11 @@ type Frame struct {
 	// UNAVAILABLE when the stream broke and the outcome is unknown. It may be called before Append returns and must
 	// not block.
 	Answered func(err error)
-	// Released says that nothing reads the request's bytes any more. A node in this process may read them for as long
-	// as its handler runs, also after Answered said that the stream broke. It must not block.
-	Released func()
+	// Released says that this frame does not need the request's bytes any more. They may be written to again only if
+	// reusable: after its stream broke, the network may go on reading them, and the garbage collector has to wait for
+	// it. A node in this process may read them for as long as its handler runs, so this may come long after Answered.
+	// It must not block.
+	Released func(reusable bool)
 }
 
 // Append sends a frame to a node, behind all earlier ones, without waiting: what becomes of it the frame's functions
@@ -46,7 +48,7 @@ func (p *Peers) Append(node string, f Frame) {
 	}
 	if err != nil {
 		f.Answered(err)
-		f.Released()
+		f.Released(true)
 	}
 }
 

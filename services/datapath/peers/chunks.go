@@ -28,7 +28,7 @@ const (
 func (p *Peers) Create(ctx context.Context, node string, request *chunkv1.CreateChunkRequest) error {
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
-	client, err := p.client(node)
+	client, _, err := p.client(node)
 	if err == nil {
 		_, err = client.CreateChunk(ctx, request)
 	}
@@ -43,7 +43,7 @@ func (p *Peers) Create(ctx context.Context, node string, request *chunkv1.Create
 func (p *Peers) Fence(ctx context.Context, node string, ref *chunkv1.ChunkRef) (*chunkv1.FenceChunkResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, fenceTimeout)
 	defer cancel()
-	client, err := p.client(node)
+	client, _, err := p.client(node)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (p *Peers) Fence(ctx context.Context, node string, ref *chunkv1.ChunkRef) (
 func (p *Peers) Seal(ctx context.Context, node string, ref *chunkv1.ChunkRef, length uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, sealTimeout)
 	defer cancel()
-	client, err := p.client(node)
+	client, _, err := p.client(node)
 	if err == nil {
 		_, err = client.SealChunk(ctx, &chunkv1.SealChunkRequest{Chunk: ref, Length: length})
 	}
@@ -74,7 +74,7 @@ func (p *Peers) Seal(ctx context.Context, node string, ref *chunkv1.ChunkRef, le
 func (p *Peers) Stat(ctx context.Context, node string, ref *chunkv1.ChunkRef, frames bool) (*chunkv1.StatChunkResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	client, err := p.client(node)
+	client, _, err := p.client(node)
 	if err != nil {
 		return nil, err
 	}

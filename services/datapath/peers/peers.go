@@ -5,7 +5,8 @@
 //  1. Every call has a deadline; an append stream that answers nothing for a second while frames wait is given up.
 //  2. Frames to one node are sent in the order of Append.
 //  3. Answered and Released of a frame are each called exactly once, Released not before Answered.
-//  4. Bytes that came over a network are checked against their checksums before a caller sees them.
+//  4. A frame's bytes may be used again only when Released says so: a broken network stream may still read them.
+//  5. Bytes that came over a network are checked against their checksums before a caller sees them.
 package peers
 
 import (
@@ -13,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -119,12 +121,23 @@ func (p *Peers) start(task func()) bool {
 	return true
 }
 
-func (p *Peers) client(node string) (chunkv1.ChunkServiceClient, error) {
+// client is a client of a node; local: it runs in this process.
+func (p *Peers) client(node string) (client chunkv1.ChunkServiceClient, local bool, err error) {
 	peer, err := p.peer(node)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	return peer.client()
+}
+
+// bulk are the messages whose bytes the network takes without a copy: frames are not reused before they were answered,
+// and never after their stream failed; answers are read into the caller's buffer.
+func bulk() rpc.BulkFields {
+	const dataField = 15
+	return rpc.BulkFields{
+		(&chunkv1.AppendRequest{}).ProtoReflect().Descriptor().FullName():     dataField,
+		(&chunkv1.ReadChunkResponse{}).ProtoReflect().Descriptor().FullName(): dataField,
+	}
 }
 
 // peer is one chunk-server.
@@ -143,13 +156,13 @@ type peer struct {
 
 // client returns a client of the node where it is now. A node that moved is dialed anew; calls on their way to its old
 // address fail. Errors: UNAVAILABLE when the topology does not know the node.
-func (p *peer) client() (chunkv1.ChunkServiceClient, error) {
+func (p *peer) client() (client chunkv1.ChunkServiceClient, local bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.locate(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return chunkv1.NewChunkServiceClient(p.conn), nil
+	return chunkv1.NewChunkServiceClient(p.conn), strings.HasPrefix(p.target, inProcPrefix), nil
 }
 
 func (p *peer) locate() error {
@@ -169,7 +182,9 @@ func (p *peer) locate() error {
 		p.seen = now
 		return nil
 	}
-	conn, err := p.owner.dialer.Dial(target, rpc.ConnOptions{Peer: p.node, MaxInFlight: callsInFlight, Timeout: callTimeout})
+	conn, err := p.owner.dialer.Dial(target, rpc.ConnOptions{
+		Peer: p.node, MaxInFlight: callsInFlight, Timeout: callTimeout, Bulk: bulk(),
+	})
 	if err != nil {
 		return fmt.Errorf("dialing node %q at %s: %w", p.node, target, err)
 	}

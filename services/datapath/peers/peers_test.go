@@ -99,13 +99,16 @@ func (b *bench) append(n int) {
 			answered = true
 			b.outcome = append(b.outcome, err)
 		},
-		Released: func() {
+		Released: func(reusable bool) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			if !answered {
 				b.t.Error("a frame was released before it was answered")
 			}
 			b.open--
+			if !reusable {
+				b.t.Error("a node in this process keeps a frame for good")
+			}
 			clear(data) // whoever still reads it sees that it is gone
 		},
 	})
@@ -452,6 +455,57 @@ func listen(t *testing.T, transport string, server *rpc.Server) *placementv1.Nod
 	serving.Go(func() { _ = server.Serve(ctx, l) })
 	t.Cleanup(func() { cancel(); serving.Wait() })
 	return &node
+}
+
+// mute takes frames and never answers; it ends the stream when told.
+type mute struct {
+	chunkv1.UnimplementedChunkServiceServer
+	end chan struct{}
+}
+
+func (s *mute) Append(stream chunkv1.ChunkService_AppendServer) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	if err := stream.Send(&chunkv1.AppendResponse{RequestId: first.GetRequestId()}); err != nil {
+		return err
+	}
+	<-s.end
+	return fault.New(codes.Unavailable, typesv1.Reason_REASON_SHUTTING_DOWN, "it stops")
+}
+
+// TestNetworkKeepsFramesOfABrokenStream: what was answered may be used again, the rest the network may still read.
+func TestNetworkKeepsFramesOfABrokenStream(t *testing.T) {
+	for _, transport := range []string{"tcp", "unix"} {
+		server := rpc.NewServer(rpc.ServerOptions{})
+		handler := &mute{end: make(chan struct{})}
+		chunkv1.RegisterChunkServiceServer(server, handler)
+		p := serve(t, nil, listen(t, transport, server), "boot")
+		type outcome struct {
+			err      error
+			reusable bool
+		}
+		released := make(chan outcome, 2)
+		send := func() {
+			var answer error
+			p.Append("n", Frame{
+				Request:  &chunkv1.AppendRequest{Data: make([]byte, 64<<10)},
+				Answered: func(err error) { answer = err },
+				Released: func(reusable bool) { released <- outcome{answer, reusable} },
+			})
+		}
+		send()
+		if got := <-released; got.err != nil || !got.reusable {
+			t.Errorf("%s: an answered frame: %v, reusable %v", transport, got.err, got.reusable)
+		}
+		send()
+		close(handler.end)
+		got := <-released
+		if fault.Code(got.err) != codes.Unavailable || !fault.Is(got.err, typesv1.Reason_REASON_SHUTTING_DOWN) || got.reusable {
+			t.Errorf("%s: a frame of a broken stream: %v, reusable %v", transport, got.err, got.reusable)
+		}
+	}
 }
 
 func TestChooseTarget(t *testing.T) {

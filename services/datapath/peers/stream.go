@@ -42,9 +42,11 @@ type stream struct {
 	queueBytes int
 	sentBytes  int
 	nextID     uint64
-	// broken is why nothing more is taken; held are the calls that the far end may still read.
+	// broken is why nothing more is taken; held are the calls that the far end, or the network, may still read.
 	broken error
 	held   []*call
+	// local: the node runs in this process. run alone uses it.
+	local bool
 	// quiet counts ticks since the last answer; ticking: the timer runs.
 	quiet   int
 	watch   *time.Timer
@@ -123,16 +125,17 @@ func (s *stream) run() {
 	s.cancel()
 	handlersDone()
 	for _, c := range s.held {
-		c.frame.Released()
+		c.frame.Released(s.local)
 	}
 }
 
 // exchange sends and receives until one of both ends, and returns why when neither goes on.
 func (s *stream) exchange(ctx context.Context) error {
-	client, err := s.peer.client()
+	client, local, err := s.peer.client()
 	if err != nil {
 		return err
 	}
+	s.local = local
 	grpcStream, err := client.Append(ctx)
 	if err != nil {
 		return fmt.Errorf("opening an append stream: %w", err)
@@ -224,7 +227,7 @@ func (s *stream) answer(a *chunkv1.AppendResponse) {
 		s.peer.metrics.seconds.Observe(clock.Since(c.begin).Seconds())
 	}
 	c.frame.Answered(err)
-	c.frame.Released()
+	c.frame.Released(true)
 }
 
 // fail answers all calls with why the stream broke. Those that were handed over stay held; run releases them.
@@ -248,7 +251,7 @@ func (s *stream) fail(cause error) {
 	}
 	for _, c := range queued {
 		c.frame.Answered(err)
-		c.frame.Released()
+		c.frame.Released(true)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	chunkv1 "github.com/drystone-store/drystone/proto/gen/drystone/chunk/v1"
 	placementv1 "github.com/drystone-store/drystone/proto/gen/drystone/placement/v1"
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/datapath/block"
 	"github.com/drystone-store/drystone/services/datapath/erasure"
 	"github.com/drystone-store/drystone/services/datapath/peers"
 	"github.com/drystone-store/drystone/services/kit/clock"
@@ -65,11 +66,13 @@ type laidFrame struct {
 // memory counts who still reads a frame's bytes.
 type memory struct {
 	users atomic.Int32
-	free  func()
+	// kept: somebody may read them for good, so they must not be used again.
+	kept atomic.Bool
+	free func(reusable bool)
 }
 
-// newMemory makes memory with one user, its maker.
-func newMemory(free func()) *memory {
+// newMemory makes memory with one user, its maker. free is called when nobody uses it any more.
+func newMemory(free func(reusable bool)) *memory {
 	m := &memory{free: free}
 	m.users.Store(1)
 	return m
@@ -77,22 +80,38 @@ func newMemory(free func()) *memory {
 
 func (m *memory) retain(users int) { m.users.Add(int32(users)) }
 
-func (m *memory) release() {
-	if m.users.Add(-1) == 0 {
-		m.free()
+func (m *memory) release() { m.done(true) }
+
+// done is release for a user who knows whether the bytes may be used again.
+func (m *memory) done(reusable bool) {
+	if !reusable {
+		m.kept.Store(true)
 	}
+	if m.users.Add(-1) == 0 {
+		m.free(!m.kept.Load())
+	}
+}
+
+// frameMemory is the memory of a frame alone.
+func frameMemory(frame *block.Frame) *memory {
+	return newMemory(func(reusable bool) {
+		if reusable {
+			frame.Release() // else the garbage collector has it
+		}
+	})
 }
 
 // openVolume appends to one volume. It fails as a whole: the first error of any member ends it.
 type openVolume struct {
-	lane        *lane
-	entry       *placementv1.Volume
-	term        *term
-	scheme      erasure.Scheme
-	code        *erasure.Code
-	refs        []*chunkv1.ChunkRef
-	capacity    uint64 // rows
-	usableDisks int    // when it was opened
+	lane     *lane
+	entry    *placementv1.Volume
+	term     *term
+	scheme   erasure.Scheme
+	code     *erasure.Code
+	refs     []*chunkv1.ChunkRef
+	capacity uint64 // rows
+	// usableDisks is the fewest since it was opened, opened when that was; the lane's mu guards both.
+	usableDisks int
 	opened      time.Time
 
 	// slots bounds the appends in flight.
@@ -248,7 +267,7 @@ func (v *openVolume) send(f *flight, frame laidFrame) {
 		v.lane.w.peers.Append(v.entry.GetMembers()[column].GetNode(), peers.Frame{
 			Request:  request,
 			Answered: func(err error) { v.answered(f, column, err) },
-			Released: frame.memory.release,
+			Released: frame.memory.done,
 		})
 	}
 }

@@ -59,7 +59,7 @@ func (b *batch) lay(v *openVolume, row uint64) (laid, error) {
 		rows = room // zeros to the block's end are not stored
 	}
 	out.frames = append(out.frames, laidFrame{
-		rows: rows, requests: frameRequests(v, frame, block.PackedGranuleLog2), memory: newMemory(frame.Release),
+		rows: rows, requests: frameRequests(v, frame, block.PackedGranuleLog2), memory: frameMemory(frame),
 	})
 	out.extents = extents
 	return out, nil
@@ -119,5 +119,5 @@ func fillerFrame(v *openVolume, rows int) laidFrame {
 	for column, ref := range v.refs {
 		requests[column] = &chunkv1.AppendRequest{Chunk: ref, GranuleLog2: block.PackedGranuleLog2}
 	}
-	return laidFrame{rows: rows, requests: requests, memory: newMemory(func() {})}
+	return laidFrame{rows: rows, requests: requests, memory: newMemory(func(bool) {})}
 }

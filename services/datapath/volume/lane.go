@@ -263,6 +263,8 @@ func (l *lane) tend() {
 		l.release()
 		return
 	}
+	l.w.notice(l.active)
+	l.w.notice(l.standby)
 	if l.standby != nil && l.w.outdated(l.standby) {
 		l.drop(&l.standby)
 	}
@@ -349,7 +351,14 @@ func (w *Writer) outdated(v *openVolume) bool {
 		return sameScheme(now.WriteScheme(), v.lane.key.scheme)
 	}
 	// Of other schemes placement does not say what they get; but with no more disks than before it is the same.
-	return now.Usable() > v.usableDisks
+	return now.Usable(w.suspects.has) > v.usableDisks
+}
+
+// notice takes in that disks went since a fallback volume was opened: the writer learns of it after placement.
+func (w *Writer) notice(v *openVolume) {
+	if v != nil && v.fallback() {
+		v.usableDisks = min(v.usableDisks, w.topology.Snapshot().Usable(w.suspects.has))
+	}
 }
 
 func sameScheme(p *typesv1.Scheme, s erasure.Scheme) bool {

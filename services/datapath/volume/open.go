@@ -104,7 +104,7 @@ func (w *Writer) tryOpen(ctx context.Context, l *lane) (*openVolume, error) {
 	if err != nil {
 		return nil, err
 	}
-	usable := w.topology.Snapshot().Usable()
+	usable := w.topology.Snapshot().Usable(w.suspects.has)
 	answer, err := w.placement.OpenVolume(ctx, &placementv1.OpenVolumeRequest{
 		Writer: w.name, Term: t.id, VolumeClass: l.key.class, Scheme: l.key.scheme.Proto(), ExcludeDisks: w.suspects.list(),
 	})

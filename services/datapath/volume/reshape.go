@@ -123,7 +123,7 @@ func (r *reshaper) fill(v *openVolume, span block.Span, header *typesv1.RecordHe
 		rows = room // zeros to the block's end are not stored
 	}
 	return laidFrame{
-		rows: rows, requests: frameRequests(v, frame, block.StreamGranuleLog2), memory: newMemory(frame.Release),
+		rows: rows, requests: frameRequests(v, frame, block.StreamGranuleLog2), memory: frameMemory(frame),
 	}, nil
 }
 

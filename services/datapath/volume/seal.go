@@ -43,7 +43,7 @@ func (w *Writer) sealSoon(ctx context.Context, v *openVolume) {
 		defer func() { <-w.sealing }()
 	case <-ctx.Done():
 	}
-	backoff := sealBackoff
+	backoff, stopping := sealBackoff, w.stopping
 	for attempt := 1; ; attempt++ {
 		err := w.sealNow(ctx, v)
 		if err == nil {
@@ -59,10 +59,12 @@ func (w *Writer) sealSoon(ctx context.Context, v *openVolume) {
 		timer := time.NewTimer(backoff)
 		select {
 		case <-timer.C:
+			backoff *= 2
+		case <-stopping: // no time to wait: try now, and a few times more
+			backoff, stopping = sealBackoff, nil
 		case <-ctx.Done():
-			timer.Stop()
 		}
-		backoff *= 2
+		timer.Stop()
 	}
 }
 

@@ -49,8 +49,10 @@ func newStripe(s *Stream, code *erasure.Code, sh shape, free func()) *stripe {
 		stream: s, code: code, frame: frame, offset: s.offset,
 		header: sh.header, run: sh.run, limit: sh.limit, last: sh.last,
 	}
-	t.memory = newMemory(func() {
-		frame.Release()
+	t.memory = newMemory(func(reusable bool) {
+		if reusable {
+			frame.Release()
+		}
 		free()
 	})
 	if sh.headSize > 0 {
@@ -179,6 +181,6 @@ func openerFrame(v *openVolume, row uint64, header *typesv1.RecordHeader) (laidF
 		return laidFrame{}, fmt.Errorf("coding the beginning of a fragment: %w", err)
 	}
 	return laidFrame{
-		rows: block.Room(row), requests: frameRequests(v, frame, block.StreamGranuleLog2), memory: newMemory(frame.Release),
+		rows: block.Room(row), requests: frameRequests(v, frame, block.StreamGranuleLog2), memory: frameMemory(frame),
 	}, nil
 }

@@ -86,6 +86,8 @@ type Writer struct {
 	latencies map[typesv1.VolumeClass]*peers.Latency
 	announced atomic.Int64
 	sealing   chan struct{}
+	// stopping is closed when Run's context has ended.
+	stopping chan struct{}
 
 	// crew does background work, until everything is sealed or shutdownPatience is over; end cuts it short.
 	crew *crew
@@ -115,7 +117,7 @@ func NewWriter(c WriterConfig, d WriterDeps) (*Writer, error) {
 		latencies: map[typesv1.VolumeClass]*peers.Latency{
 			typesv1.VolumeClass_VOLUME_CLASS_PACKED: {}, typesv1.VolumeClass_VOLUME_CLASS_STREAM: {},
 		},
-		sealing: make(chan struct{}, sealsAtOnce), crew: newCrew(life), end: end,
+		sealing: make(chan struct{}, sealsAtOnce), stopping: make(chan struct{}), crew: newCrew(life), end: end,
 	}
 	w.suspects = &suspects{
 		writer: c.Name, placement: d.Placement, log: d.Log, start: w.crew.start,
@@ -165,6 +167,7 @@ func (w *Writer) stop() {
 	w.mu.Lock()
 	w.closed = true
 	w.mu.Unlock()
+	close(w.stopping)
 	for _, l := range w.allLanes() {
 		l.stop()
 	}

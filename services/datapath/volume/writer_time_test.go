@@ -233,6 +233,7 @@ func TestFallbackIsReplacedWhenTheSchemeFitsAgain(t *testing.T) {
 				if got := write(); got == wanted.String() {
 					t.Fatalf("with a node down the scheme was %s", got)
 				}
+				time.Sleep(2 * tendEvery)
 				node.Revive()
 				h.cluster.Placement.SetState(node.Name, placementv1.NodeState_NODE_STATE_UP)
 				time.Sleep(fallbackAge + 5*time.Second)
