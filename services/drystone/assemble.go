@@ -35,6 +35,10 @@ type mesh struct {
 	// placement answers what a start must know.
 	placement rpc.Conn
 
+	// nodes is how many chunk-servers there are, and lost those that have ended by themselves.
+	nodes int
+	lost  map[string]bool
+
 	frontdoor   *frontdoor.Service
 	metricsAddr string
 }
@@ -44,7 +48,8 @@ type mesh struct {
 func (s *Store) assemble(ctx context.Context) (*mesh, error) {
 	m := &mesh{
 		log: s.log, registry: rpc.NewRegistry(), metrics: telemetry.NewMetrics(),
-		crew: newCrew(ctx, len(s.topology.Nodes)+fixedServices),
+		crew:  newCrew(ctx, len(s.topology.Nodes)+fixedServices),
+		nodes: len(s.topology.Nodes), lost: map[string]bool{},
 	}
 	var err error
 	if m.head, err = head.Start(ctx, s.dir.Path("etcd"), s.log); err != nil {
@@ -188,6 +193,22 @@ func (s *Store) startTelemetry(m *mesh) error {
 	return nil
 }
 
+// ended judges a service that has ended by itself. The store lives on without a chunk-server: that is what it is for.
+// Without any other service, or the last chunk-server, it does not: there is nobody else to take over.
+func (m *mesh) ended(ctx context.Context, failed *member) error {
+	err := failed.failure()
+	if !isChunkServer(failed.name) {
+		return err
+	}
+	m.crew.forget(failed)
+	m.lost[strings.TrimPrefix(failed.name, chunkServerPrefix)] = true
+	m.log.ErrorContext(ctx, "a chunk-server ended; the others go on without it until the next start", slog.Any("error", err))
+	if len(m.lost) == m.nodes {
+		return fmt.Errorf("no chunk-server is left; the last: %w", err)
+	}
+	return nil
+}
+
 // stop ends everything, callers before those they call.
 func (m *mesh) stop(ctx context.Context) error {
 	var errs []error
@@ -198,7 +219,14 @@ func (m *mesh) stop(ctx context.Context) error {
 	}
 	draining, cancel := context.WithTimeout(ctx, drainPatience)
 	defer cancel()
-	step("the front-door", func() error { return m.crew.stop(draining, is(frontdoor.Target)) })
+	step("the front-door", func() error {
+		err := m.crew.stop(draining, is(frontdoor.Target))
+		if errors.Is(err, context.DeadlineExceeded) {
+			m.log.WarnContext(ctx, "requests that did not end were cut off; nothing of them is stored")
+			return nil
+		}
+		return err
+	})
 
 	rest, cancel := context.WithTimeout(ctx, restPatience)
 	defer cancel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // crew runs the services of the process, each under a context of its own, so that they can be ended one after the
@@ -49,6 +50,11 @@ func (m *member) failure() error {
 		return fmt.Errorf("%s ended by itself", m.name)
 	}
 	return fmt.Errorf("%s: %w", m.name, m.err)
+}
+
+// forget drops a member that has ended from those that stop waits for.
+func (c *crew) forget(m *member) {
+	c.members = slices.DeleteFunc(c.members, func(other *member) bool { return other == m })
 }
 
 // stop ends the members that match, all at once, and returns when they have ended or ctx has. A member that does not

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"time"
 
@@ -18,9 +19,9 @@ import (
 const (
 	// How often what cannot announce itself is asked while everything starts.
 	pollEvery = 10 * time.Millisecond
-	// How long a start waits for every node. After that it goes on with those that came, if a write would succeed: a
-	// disk that died must not keep the others down.
-	allNodesPatience = 5 * time.Second
+	// How long a start waits for every node to be up, or to be called down, which takes placement 5 s. A disk that died
+	// must not keep the others down, nor the whole store over its 10 s.
+	allNodesPatience = 7 * time.Second
 	// How long one question may take.
 	probeTimeout = 2 * time.Second
 )
@@ -47,7 +48,9 @@ func (m *mesh) waitFor(ctx context.Context, check func(context.Context) error) e
 		select {
 		case <-tick.C:
 		case failed := <-m.crew.ended:
-			return failed.failure()
+			if err := m.ended(ctx, failed); err != nil {
+				return err
+			}
 		case <-ctx.Done():
 			return fmt.Errorf("wait until everything is ready: %w (%w)", context.Cause(ctx), err)
 		}
@@ -72,8 +75,8 @@ func (m *mesh) waitNodes(ctx context.Context, want Topology) (scheme string, err
 		if err != nil {
 			return err
 		}
-		if missing := missingNode(want, now); missing != "" && clock.Since(begun) < allNodesPatience {
-			return fmt.Errorf("%s is not up", missing)
+		if node := m.unsettledNode(want, now); node != "" && clock.Since(begun) < allNodesPatience {
+			return fmt.Errorf("%s is not up", node)
 		}
 		if now.GetWriteScheme() == nil {
 			return m.whyNoScheme(ctx, want, now)
@@ -100,14 +103,16 @@ func (m *mesh) topology(ctx context.Context) (*placementv1.Topology, error) {
 	return answer.GetTopology(), nil
 }
 
-// missingNode names a node that is not up yet; "" when all are.
-func missingNode(want Topology, now *placementv1.Topology) string {
-	up := map[string]bool{}
+// unsettledNode names a node that may still come up; "" when there is none. Until placement calls an absent node down,
+// it opens no volumes.
+func (m *mesh) unsettledNode(want Topology, now *placementv1.Topology) string {
+	settled := maps.Clone(m.lost)
 	for _, n := range now.GetNodes() {
-		up[n.GetPlace().GetNode()] = n.GetState() == placementv1.NodeState_NODE_STATE_UP
+		state := n.GetState()
+		settled[n.GetPlace().GetNode()] = state == placementv1.NodeState_NODE_STATE_UP || state == placementv1.NodeState_NODE_STATE_DOWN
 	}
 	for _, n := range want.Nodes {
-		if !up[n.Name] {
+		if !settled[n.Name] {
 			return n.Name
 		}
 	}
@@ -137,14 +142,14 @@ func (m *mesh) whyNoScheme(ctx context.Context, want Topology, now *placementv1.
 
 // waitFrontDoor returns when the front-door says that it is ready.
 func (m *mesh) waitFrontDoor(ctx context.Context) error {
-	select {
-	case <-m.frontdoor.Listening():
-	case failed := <-m.crew.ended:
-		return failed.failure()
-	case <-ctx.Done():
-		return fmt.Errorf("wait for the front-door: %w", context.Cause(ctx))
-	}
-	return m.waitFor(ctx, m.frontDoorReady)
+	return m.waitFor(ctx, func(ctx context.Context) error {
+		select {
+		case <-m.frontdoor.Listening():
+			return m.frontDoorReady(ctx)
+		default:
+			return errors.New("the front-door does not listen yet")
+		}
+	})
 }
 
 func (m *mesh) frontDoorReady(ctx context.Context) error {

@@ -113,11 +113,11 @@ func (s *Store) run(ctx context.Context, ready func(Status) error) error {
 	if err == nil {
 		err = ready(status)
 	}
-	if err == nil {
+	for err == nil && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case failed := <-m.crew.ended:
-			err = failed.failure()
+			err = m.ended(ctx, failed)
 		}
 	}
 	// Interrupted while it starts is no failure.

@@ -246,6 +246,31 @@ func TestATakenPortIsAnErrorAndAllIsEnded(t *testing.T) {
 	}
 }
 
+// TestABrokenNodeDoesNotKeepTheOthersDown: what was stored is read around it, and writes go on.
+func TestABrokenNodeDoesNotKeepTheOthersDown(t *testing.T) {
+	cfg := small(t)
+	cfg.Nodes, cfg.Scheme = 9, "rs-5-4"
+	r := up(t, cfg)
+	r.run(t, "", "mb", "box")
+	r.run(t, "hello", "put", "-", "box/x")
+	r.down(t)
+	disk := filepath.Join(cfg.Data, "nodes", "node-4", "disk0")
+	if err := os.RemoveAll(disk); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(disk, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r = up(t, cfg)
+	if got := r.run(t, "", "get", "box/x", "-"); got != "hello" {
+		t.Errorf("got %q", got)
+	}
+	r.run(t, "hello again", "put", "-", "box/y")
+	if got := r.run(t, "", "get", "box/y", "-"); got != "hello again" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestTelemetry(t *testing.T) {
 	r := up(t, small(t))
 	for path, want := range map[string][]string{
