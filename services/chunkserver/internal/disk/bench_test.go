@@ -166,7 +166,7 @@ func BenchmarkRead(b *testing.B) {
 				report := measure(b, n)
 				for range b.N {
 					row := rng.Uint64N(size/uint64(n)) * uint64(n)
-					if _, err := d.Read(key(1), row, uint32(n), lent); err != nil {
+					if _, err := d.Read(context.Background(), key(1), row, uint32(n), lent); err != nil {
 						b.Fatal(err)
 					}
 				}

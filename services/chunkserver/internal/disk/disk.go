@@ -26,6 +26,7 @@ import (
 	"github.com/drystone-store/drystone/services/chunkserver/internal/format"
 	"github.com/drystone-store/drystone/services/chunkserver/internal/vfs"
 	"github.com/drystone-store/drystone/services/kit/fault"
+	"github.com/drystone-store/drystone/services/kit/limit"
 )
 
 const (
@@ -39,6 +40,10 @@ const (
 	maxOpen = 2048
 	// backgroundTasks bounds waiting tasks; one more allocation ahead is not worth memory.
 	backgroundTasks = 256
+	// maxReads bounds reads at a time, waitingReads those that wait for one to end: a disk that hangs must not take all
+	// that the node can serve. Deeper queues make no disk faster.
+	maxReads     = 256
+	waitingReads = 512
 	// maxIndexBytes bounds the indexes of chunks at rest that are kept in memory.
 	maxIndexBytes = 64 << 20
 )
@@ -65,6 +70,7 @@ type Disk struct {
 	lock      io.Closer
 	catalogue *catalogue.Log
 	reader    chunkfile.Reader
+	reads     *limit.Limiter
 	files     *files
 	indexes   *indexes
 	tasks     *tasks

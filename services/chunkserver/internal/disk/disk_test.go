@@ -2,7 +2,6 @@ package disk
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"path"
 	"strings"
@@ -15,7 +14,6 @@ import (
 
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/chunkserver/internal/format"
-	"github.com/drystone-store/drystone/services/chunkserver/internal/vfs"
 	"github.com/drystone-store/drystone/services/chunkserver/internal/vfs/crashfs"
 	"github.com/drystone-store/drystone/services/chunkserver/internal/vfs/faultfs"
 )
@@ -44,7 +42,7 @@ func TestLifeOfAChunk(t *testing.T) {
 	}
 	wantReason(t, d.Seal(key(1), 9_000), typesv1.Reason_REASON_ROW_MISMATCH)
 	mustRead(t, d, 1, data[:10_000])
-	_, err = d.Read(key(1), 10_000, 1, nil)
+	_, err = d.Read(context.Background(), key(1), 10_000, 1, nil)
 	wantReason(t, err, typesv1.Reason_REASON_RANGE_NOT_SATISFIABLE)
 
 	r, frames, err := d.Stat(key(1), true)
@@ -71,7 +69,7 @@ func TestIdentityIsChecked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantReason(t, add(d, c.key, frame(0, random(1, 10))), c.want)
-			_, err := d.Read(c.key, 0, 1, nil)
+			_, err := d.Read(context.Background(), c.key, 0, 1, nil)
 			wantReason(t, err, c.want)
 			_, err = d.Fence(c.key)
 			wantReason(t, err, c.want)
@@ -268,9 +266,9 @@ func TestDamage(t *testing.T) {
 	}
 	_, frames, _ := d.Stat(key(1), true)
 	scribble(t, fs, d.chunkPath(key(1)), frames[1].DataOffset()+100, 0)
-	_, err := d.Read(key(1), 10_000, 10, nil)
+	_, err := d.Read(context.Background(), key(1), 10_000, 10, nil)
 	wantReason(t, err, typesv1.Reason_REASON_CHUNK_CORRUPT)
-	if _, err := d.Read(key(1), 20_000, 10_000, nil); err != nil {
+	if _, err := d.Read(context.Background(), key(1), 20_000, 10_000, nil); err != nil {
 		t.Errorf("another frame: %v", err)
 	}
 	// A read met it, so it is verified next; the finding survives a restart.
@@ -322,80 +320,6 @@ func TestDamagedFooter(t *testing.T) {
 	}
 }
 
-func TestOpenRefuses(t *testing.T) {
-	for name, c := range map[string]struct {
-		harm func(t *testing.T, fs *crashfs.FS)
-		want error
-	}{
-		"a blank folder":     {func(t *testing.T, fs *crashfs.FS) { _ = fs.Remove(path.Join(testPath, identityName)) }, ErrBlank},
-		"a damaged identity": {func(t *testing.T, fs *crashfs.FS) { scribble(t, fs, path.Join(testPath, identityName), 10, 0xff) }, format.ErrChecksum},
-		"a disk in use": {func(t *testing.T, fs *crashfs.FS) {
-			if _, err := fs.Lock(path.Join(testPath, lockName)); err != nil {
-				t.Fatal(err)
-			}
-		}, vfs.ErrLocked},
-		"chunks without identity": {func(t *testing.T, fs *crashfs.FS) {
-			_, err := fs.Create(path.Join(testPath, chunksName, "x"+chunkSuffix))
-			if err = errors.Join(err, fs.Remove(path.Join(testPath, identityName))); err != nil {
-				t.Fatal(err)
-			}
-		}, ErrForeign},
-	} {
-		t.Run(name, func(t *testing.T) {
-			fs := formatted(t)
-			c.harm(t, fs)
-			if _, err := Open(options(fs)); !errors.Is(err, c.want) {
-				t.Errorf("got %v, want %v", err, c.want)
-			}
-		})
-	}
-}
-
-func TestFormatRefusesForeignFolders(t *testing.T) {
-	fs := crashfs.New()
-	if err := errors.Join(makeFolders(fs, testPath), fs.Mkdir(path.Join(testPath, "photos"))); err != nil {
-		t.Fatal(err)
-	}
-	if err := Format(fs, testPath, testCluster); !errors.Is(err, ErrForeign) {
-		t.Errorf("got %v, want ErrForeign", err)
-	}
-	fs = formatted(t)
-	if err := Format(fs, testPath, testCluster); err == nil {
-		t.Error("a disk was formatted a second time")
-	}
-}
-
-// TestFormatSurvivesPowerCuts: whenever the power goes, the folder is a whole disk or can be formatted again.
-func TestFormatSurvivesPowerCuts(t *testing.T) {
-	for cut := 1; ; cut++ {
-		fs := crashfs.New()
-		var after *crashfs.FS
-		fs.OnOp(func(op int, fs *crashfs.FS) {
-			if op == cut {
-				after = fs.CloneLocked(rand.New(rand.NewPCG(uint64(cut), 7)), 0.5)
-			}
-		})
-		if err := Format(fs, testPath, testCluster); err != nil {
-			t.Fatal(err)
-		}
-		if after == nil {
-			return // all operations were cut at
-		}
-		if d, err := Open(options(after)); err == nil {
-			_ = d.Close(t.Context())
-			continue
-		}
-		if err := Format(after, testPath, testCluster); err != nil {
-			t.Fatalf("cut at %d: %v", cut, err)
-		}
-		d, err := Open(options(after))
-		if err != nil {
-			t.Fatalf("cut at %d: %v", cut, err)
-		}
-		_ = d.Close(t.Context())
-	}
-}
-
 // TestStatus: what placement hears.
 func TestStatus(t *testing.T) {
 	base := formatted(t)
@@ -418,10 +342,12 @@ func TestStatus(t *testing.T) {
 	}
 	used := 64<<20 - d.Status().Free
 	base.SetCapacity(used + 8<<10)
+	d.measure()
 	if s := d.Status(); s.State != StateFull || s.Detail == "" {
 		t.Errorf("little space: %+v", s)
 	}
 	base.SetCapacity(64 << 20)
+	d.measure()
 	if s := d.Status(); s.State != StateOK {
 		t.Errorf("space is back: %+v", s)
 	}

@@ -271,7 +271,7 @@ func TestFullFileSystem(t *testing.T) {
 	if err := d.Seal(key(1), rows); err != nil {
 		t.Errorf("seal on a full file system: %v", err)
 	}
-	if got, err := d.Read(key(1), rows-format.BlockSize, format.BlockSize, nil); err != nil || string(got.Data) != string(data) {
+	if got, err := d.Read(context.Background(), key(1), rows-format.BlockSize, format.BlockSize, nil); err != nil || string(got.Data) != string(data) {
 		t.Errorf("read: %v", err)
 	}
 }
@@ -287,13 +287,13 @@ func TestUnreadableDisk(t *testing.T) {
 	mustCreate(t, d, 1)
 	mustAdd(t, d, 1, 0, random(1, 100))
 	arm.Store(true)
-	_, err := d.Read(key(1), 0, 10, nil)
+	_, err := d.Read(context.Background(), key(1), 0, 10, nil)
 	wantReason(t, err, typesv1.Reason_REASON_CHUNK_CORRUPT)
 	if s := d.Status(); s.State != StateOK {
 		t.Errorf("after one bad read: %+v", s)
 	}
 	for range readErrors {
-		_, _ = d.Read(key(1), 0, 10, nil)
+		_, _ = d.Read(context.Background(), key(1), 0, 10, nil)
 	}
 	if s := d.Status(); s.State != StateFailed {
 		t.Errorf("after a run of bad reads: %+v", s)
@@ -312,7 +312,7 @@ func TestDamageOnTheWay(t *testing.T) {
 	data := random(1, 100)
 	mustAdd(t, d, 1, 0, data)
 	arm.Store(true)
-	_, err := d.Read(key(1), 0, 100, nil)
+	_, err := d.Read(context.Background(), key(1), 0, 100, nil)
 	wantReason(t, err, typesv1.Reason_REASON_CHUNK_CORRUPT)
 	arm.Store(false)
 	if !d.List()[0].Damaged {
@@ -339,36 +339,4 @@ func TestTooManyFiles(t *testing.T) {
 	wantReason(t, d.Create(header(1)), typesv1.Reason_REASON_OVERLOADED)
 	arm.Store(false)
 	mustCreate(t, d, 1)
-}
-
-// TestHangingSync shows in the status while it lasts.
-func TestHangingSync(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		d, arm := breaking(t, formatted(t), func(op faultfs.Op) error {
-			if op.Kind == faultfs.Datasync && isChunk(op) {
-				<-release
-			}
-			return nil
-		})
-		mustCreate(t, d, 1)
-		arm.Store(true)
-		answer := make(chan error, 1)
-		a := frame(0, random(1, 10))
-		a.Done = func(err error) { answer <- err }
-		if err := d.Append(key(1), a); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(5 * time.Second)
-		if s := d.Status(); s.Sync < 5*time.Second || s.Detail == "" {
-			t.Errorf("while a sync hangs: %+v", s)
-		}
-		close(release)
-		if err := <-answer; err != nil {
-			t.Error(err)
-		}
-		if err := d.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
 }

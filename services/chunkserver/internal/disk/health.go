@@ -28,8 +28,8 @@ const (
 	appendShare = 4
 	// refreshEvery is how often a full disk is measured again.
 	refreshEvery = time.Second
-	// slowSync is the age from which a running sync speaks for the disk's latency.
-	slowSync = time.Second
+	// slow is the age from which what is still under way speaks for the disk's latency.
+	slow = time.Second
 	// readErrors is how many reads in a row may fail before the disk counts as failed. One bad sector makes one.
 	readErrors = 3
 	// samples is how many syncs the median is of.
@@ -53,7 +53,7 @@ type Status struct {
 	Detail   string
 	Capacity int64
 	Free     int64
-	// Sync is the median of recent syncs, or the age of one that runs for very long.
+	// Sync is the median of recent syncs, or how long the disk has not answered if that is very long.
 	Sync time.Duration
 }
 
@@ -76,8 +76,10 @@ type health struct {
 	tight   bool // new chunks are refused
 	usage   vfs.Usage
 	checked time.Time
-	ring    [samples]time.Duration
-	seen    int
+	// asked is since when a measurement is waited for; zero when none is.
+	asked time.Time
+	ring  [samples]time.Duration
+	seen  int
 	// running are the syncs under way, by a number of their own.
 	running map[int]time.Time
 	next    int
@@ -95,10 +97,11 @@ func (h *health) Writable() error {
 	}
 	if f.Reason() == typesv1.Reason_REASON_DISK_FULL {
 		h.mu.Lock()
-		if clock.Since(h.checked) >= refreshEvery {
+		old := clock.Since(h.checked) >= refreshEvery
+		h.mu.Unlock()
+		if old {
 			h.measure()
 		}
-		h.mu.Unlock()
 		if f = h.blocked.Load(); f == nil {
 			return nil
 		}
@@ -119,9 +122,9 @@ func (h *health) roomForChunk() error {
 	if err := h.Writable(); err != nil {
 		return err
 	}
+	h.measure()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.measure()
 	if h.tight {
 		return full(fmt.Errorf("%d bytes are free, %d are kept", h.usage.Free, reserve(h.usage.Capacity)))
 	}
@@ -262,9 +265,12 @@ func (h *health) readWorked() {
 	}
 }
 
-// measure looks at the space; the lock is held. An error of it leaves what was known.
+// measure looks at the space. An error of it leaves what was known.
 func (h *health) measure() {
-	u, err := h.fs.Usage(h.path)
+	u, err := h.fs.Usage(h.path) // may hang with the disk, so no lock is held
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.asked = time.Time{}
 	if err != nil {
 		return
 	}
@@ -277,21 +283,33 @@ func (h *health) measure() {
 	h.metrics.capacity.Set(float64(u.Capacity))
 }
 
-// Status measures the disk.
+// measureSoon has the space measured in the background, unless that is under way; the lock is held.
+func (h *health) measureSoon() {
+	if h.asked.IsZero() && h.tasks.add(h.measure) {
+		h.asked = clock.Now()
+	}
+}
+
+// Status is how the disk fares. Its space is that of the call before: a disk that hangs holds up nobody who asks.
 func (h *health) Status() Status {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.measure()
+	h.measureSoon()
 	s := Status{State: h.state, Detail: h.detail, Capacity: h.usage.Capacity, Free: h.usage.Free, Sync: h.median()}
 	if h.state == StateOK && h.tight {
 		s.State, s.Detail = StateFull, "little space is left: no new chunks"
 	}
+	waits := clock.Since(h.asked)
+	if h.asked.IsZero() {
+		waits = 0
+	}
 	for _, begin := range h.running {
-		if age := clock.Since(begin); age > slowSync && age > s.Sync {
-			s.Sync = age
-			if s.State == StateOK {
-				s.Detail = fmt.Sprintf("a sync runs for %v", age.Round(time.Millisecond))
-			}
+		waits = max(waits, clock.Since(begin))
+	}
+	if waits > slow {
+		s.Sync = max(s.Sync, waits)
+		if s.State == StateOK {
+			s.Detail = fmt.Sprintf("the disk has not answered for %v", waits.Round(time.Millisecond))
 		}
 	}
 	return s

@@ -12,6 +12,7 @@ import (
 	"github.com/drystone-store/drystone/services/chunkserver/internal/catalogue"
 	"github.com/drystone-store/drystone/services/chunkserver/internal/format"
 	"github.com/drystone-store/drystone/services/chunkserver/internal/vfs"
+	"github.com/drystone-store/drystone/services/kit/limit"
 )
 
 // Open opens a formatted disk: it replays the catalogue, recovers and fences the chunks that were open. A disk that was
@@ -58,6 +59,10 @@ func newDisk(o Options, identity format.Identity) (*Disk, error) {
 	if d.indexes, err = newIndexes(); err != nil {
 		return nil, err
 	}
+	d.reads, err = limit.NewLimiter(limit.LimiterOptions{Name: "reads of a disk", Slots: maxReads, Queue: waitingReads})
+	if err != nil {
+		return nil, err
+	}
 	d.tasks = newTasks()
 	d.health = newHealth(o.FS, o.Path, d.log, o.Metrics.of(identity.Disk), d.tasks)
 	return d, nil
@@ -98,9 +103,9 @@ func (d *Disk) load() error {
 
 // judge finds out whether the disk may be written.
 func (d *Disk) judge() error {
+	d.measure()
 	d.health.mu.Lock()
 	defer d.health.mu.Unlock()
-	d.measure()
 	text, err := readFile(d.fs, filepath.Join(d.path, failedName))
 	switch {
 	case err == nil:

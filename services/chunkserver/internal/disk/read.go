@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,12 +12,17 @@ import (
 )
 
 // Read answers rows of a chunk, verified; into dst, if that is long enough. Errors: NO_SUCH_CHUNK, CHUNK_STALE,
-// CHUNK_CORRUPT, DISK_FAILED, RANGE_NOT_SATISFIABLE, INVALID_ARGUMENT, OVERLOADED.
-func (d *Disk) Read(k format.Key, row uint64, rows uint32, dst []byte) (chunkfile.Rows, error) {
+// CHUNK_CORRUPT, DISK_FAILED, RANGE_NOT_SATISFIABLE, INVALID_ARGUMENT, OVERLOADED; those of ctx while it waits for its
+// turn.
+func (d *Disk) Read(ctx context.Context, k format.Key, row uint64, rows uint32, dst []byte) (chunkfile.Rows, error) {
 	c, err := d.find(k)
 	if err != nil {
 		return chunkfile.Rows{}, err
 	}
+	if err := d.reads.Acquire(ctx); err != nil {
+		return chunkfile.Rows{}, err
+	}
+	defer d.reads.Release()
 	v, err := d.view(c)
 	if err != nil {
 		return chunkfile.Rows{}, err

@@ -110,7 +110,7 @@ func mustRead(t testing.TB, d *Disk, volume uint64, want []byte) {
 func check(d *Disk, k format.Key, want []byte) error {
 	for at := 0; at < len(want); {
 		n := min(len(want)-at, format.BlockSize-at%format.BlockSize)
-		got, err := d.Read(k, uint64(at), uint32(n), nil)
+		got, err := d.Read(context.Background(), k, uint64(at), uint32(n), nil)
 		if err != nil {
 			return fmt.Errorf("read %v at %d: %w", k, at, err)
 		}

@@ -171,6 +171,26 @@ func TestOneBrokenDisk(t *testing.T) {
 	}
 }
 
+// TestOneFolderCannotBeFormatted: the others are.
+func TestOneFolderCannotBeFormatted(t *testing.T) {
+	fs := faultfs.New(crashfs.New(), func(op faultfs.Op) error {
+		if op.Kind == faultfs.Create && strings.HasPrefix(op.Path, "/b/") {
+			return unix.EIO
+		}
+		return nil
+	})
+	n := newNode(t, fs, nil, "/a", "/b", "/c")
+	if err := n.Open(); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Format("cluster-1"); err != nil {
+		t.Fatal(err)
+	}
+	if got := n.Reports(); len(got) != 2 || got[0].Path != "/a" || got[1].Path != "/c" {
+		t.Errorf("%+v", got)
+	}
+}
+
 func copyFile(t *testing.T, fs vfs.FS, from, to string) {
 	t.Helper()
 	src, err := fs.Open(from, vfs.ReadOnly)

@@ -119,8 +119,9 @@ func (n *Node) openOne(path string) (*disk.Disk, error) {
 	})
 }
 
-// Format makes disks of the blank folders, for this cluster, and opens them. Nothing happens when none is blank.
-// Errors: ErrOtherCluster; those of disk.Format.
+// Format makes disks of the blank folders, for this cluster, and opens them. Nothing happens when none is blank. One
+// that cannot be made is logged and left out until the next start. Errors: ErrOtherCluster, disk.ErrForeign,
+// vfs.ErrLocked.
 func (n *Node) Format(cluster string) error {
 	n.mu.Lock()
 	if n.cluster != "" && n.cluster != cluster {
@@ -131,15 +132,18 @@ func (n *Node) Format(cluster string) error {
 	blank := n.blank
 	n.blank = nil
 	n.mu.Unlock()
-	for i, path := range blank {
-		if err := n.formatOne(path, cluster); err != nil {
-			n.mu.Lock()
-			n.blank = append(n.blank, blank[i:]...)
-			n.mu.Unlock()
-			return err
+	var errs []error
+	for _, path := range blank {
+		err := n.formatOne(path, cluster)
+		switch {
+		case err == nil:
+		case isOperators(err):
+			errs = append(errs, err)
+		default:
+			n.options.Log.Error("a folder cannot be made a disk", slog.String("path", path), slog.Any("error", err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (n *Node) formatOne(path, cluster string) error {

@@ -13,7 +13,7 @@ func (s *Service) ReadChunk(ctx context.Context, req *chunkv1.ReadChunkRequest) 
 	if err != nil {
 		return nil, err
 	}
-	rows, err := d.Read(key, req.GetRow(), req.GetRows(), rpc.Buffer(ctx))
+	rows, err := d.Read(ctx, key, req.GetRow(), req.GetRows(), rpc.Buffer(ctx))
 	if err != nil {
 		return nil, err
 	}
