@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -17,138 +14,9 @@ import (
 	metadatav1 "github.com/drystone-store/drystone/proto/gen/drystone/metadata/v1"
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/frontdoor/internal/auth"
-	"github.com/drystone-store/drystone/services/frontdoor/internal/inmemory"
 	"github.com/drystone-store/drystone/services/frontdoor/internal/object"
 	"github.com/drystone-store/drystone/services/kit/fault"
 )
-
-// names is the metadata service without a client: its bucket cache never expires, and commits go one by one.
-type names struct {
-	*inmemory.Names
-	cache map[string]*metadatav1.BucketRow
-	// before runs before each commit, and its error is the commit's.
-	before func(m *metadatav1.Mutation) error
-	asked  int
-}
-
-func (n *names) Bucket(ctx context.Context, name string, fresh bool) (*metadatav1.BucketRow, error) {
-	if row := n.cache[name]; row != nil && !fresh {
-		return row, nil
-	}
-	resp, err := n.GetBucket(ctx, &metadatav1.GetBucketRequest{Name: name})
-	if err != nil {
-		return nil, err
-	}
-	n.cache[name] = resp.GetBucket()
-	return resp.GetBucket(), nil
-}
-
-func (n *names) Version(ctx context.Context, bucket, key string, version uint64) (*metadatav1.GetVersionResponse, error) {
-	n.asked++
-	return n.GetVersion(ctx, &metadatav1.GetVersionRequest{Bucket: bucket, Key: key, Version: version})
-}
-
-func (n *names) List(ctx context.Context, req *metadatav1.ListVersionsRequest) (*metadatav1.ListVersionsResponse, error) {
-	return n.ListVersions(ctx, req)
-}
-
-func (n *names) Commit(ctx context.Context, m *metadatav1.Mutation) (uint64, error) {
-	if n.before != nil {
-		if err := n.before(m); err != nil {
-			return 0, err
-		}
-	}
-	resp, err := n.Names.Commit(ctx, &metadatav1.CommitRequest{Mutations: []*metadatav1.Mutation{m}})
-	if err != nil {
-		return 0, err
-	}
-	o := resp.GetOutcomes()[0]
-	return o.GetVersion(), fault.FromWire(o.GetCode(), o.GetReason(), o.GetMessage())
-}
-
-// body is an upload in memory; end is what comes behind its pieces.
-type body struct {
-	pieces  [][]byte
-	end     error
-	trailer []*typesv1.Checksum
-	asked   int
-}
-
-func (b *body) Next() ([]byte, error) {
-	b.asked++
-	if len(b.pieces) == 0 {
-		if b.end != nil {
-			return nil, b.end
-		}
-		return nil, io.EOF
-	}
-	p := b.pieces[0]
-	b.pieces = b.pieces[1:]
-	return p, nil
-}
-
-func (b *body) Trailer() []*typesv1.Checksum { return b.trailer }
-
-// pieces cuts data for a body.
-func pieces(data []byte, size int) [][]byte { return slices.Collect(slices.Chunk(data, size)) }
-
-type fixture struct {
-	names   *names
-	volumes *inmemory.Volumes
-	service *object.Service
-	ctx     context.Context
-}
-
-func newFixture(t *testing.T) *fixture {
-	t.Helper()
-	f := &fixture{
-		names:   &names{Names: &inmemory.Names{}, cache: map[string]*metadatav1.BucketRow{}},
-		volumes: &inmemory.Volumes{},
-		ctx:     auth.WithTenant(t.Context(), auth.RootTenant),
-	}
-	gates, err := object.NewGates(object.Limits{
-		Puts: 4, Gets: 4, Lists: 4, Others: 4, Queue: 4, Wait: time.Second, BodyMemory: 4 << 20,
-	}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.service = object.New(object.Deps{Names: f.names, Writer: f.volumes, Reader: f.volumes, Gates: gates})
-	f.bucket(t, "b", auth.RootTenant)
-	return f
-}
-
-func (f *fixture) bucket(t *testing.T, name, tenant string) {
-	t.Helper()
-	_, err := f.names.CreateBucket(f.ctx, &metadatav1.CreateBucketRequest{Tenant: tenant, Name: name, Scheme: "rs-4-2"})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// collect reads an object; it copies what it is given, as a transport does.
-type collect struct {
-	head object.Head
-	data bytes.Buffer
-}
-
-func (c *collect) Head(h object.Head) error {
-	c.head = h
-	return nil
-}
-
-func (c *collect) Data(p []byte) error {
-	c.data.Write(p)
-	return nil
-}
-
-func (f *fixture) read(t *testing.T, key string) []byte {
-	t.Helper()
-	var c collect
-	if err := f.service.Get(f.ctx, &apiv1.GetObjectRequest{Bucket: "b", Key: key}, &c); err != nil {
-		t.Fatal(err)
-	}
-	return c.data.Bytes()
-}
 
 func TestPutOfEverySize(t *testing.T) {
 	const border = object.SmallObject
@@ -272,24 +140,6 @@ func TestPutIntoABucketMadeAnew(t *testing.T) {
 	}
 }
 
-func TestDeleteInABucketMadeAnew(t *testing.T) {
-	f := newFixture(t)
-	if _, err := f.names.Bucket(f.ctx, "b", false); err != nil { // Cached from here on.
-		t.Fatal(err)
-	}
-	_, err := f.names.DeleteBucket(f.ctx, &metadatav1.DeleteBucketRequest{Tenant: auth.RootTenant, Name: "b"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := f.service.Delete(f.ctx, &apiv1.DeleteObjectRequest{Bucket: "b", Key: "k"}); !fault.Is(err, typesv1.Reason_REASON_NO_SUCH_BUCKET) {
-		t.Fatal(err)
-	}
-	f.bucket(t, "b", auth.RootTenant)
-	if err := f.service.Delete(f.ctx, &apiv1.DeleteObjectRequest{Bucket: "b", Key: "k"}); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // When the writer's floor has overtaken the volume a small object is packed once more; a large one is gone through our
 // hands, and the client is asked to come again.
 func TestPutOfAFencedWriter(t *testing.T) {
@@ -328,45 +178,6 @@ func TestPutWithAnUnknownOutcome(t *testing.T) {
 	_, err := f.service.Put(f.ctx, &apiv1.PutObjectSpec{Bucket: "b", Key: "k"}, &body{pieces: [][]byte{{1}}})
 	if !fault.Is(err, typesv1.Reason_REASON_OUTCOME_UNKNOWN) || fault.Code(err) != codes.Unavailable {
 		t.Fatal(err)
-	}
-}
-
-func TestGetWhoseVolumeMoved(t *testing.T) {
-	f := newFixture(t)
-	data := bytes.Repeat([]byte("moving"), 1<<19)
-	if _, err := f.service.Put(f.ctx, &apiv1.PutObjectSpec{Bucket: "b", Key: "k"}, &body{pieces: pieces(data, 1<<18)}); err != nil {
-		t.Fatal(err)
-	}
-	gone := fault.New(codes.NotFound, typesv1.Reason_REASON_NO_SUCH_VOLUME, "gone")
-	f.volumes.Fail(nil) // The first slice comes,
-	f.volumes.Fail(gone)
-	before := f.names.asked
-	if got := f.read(t, "k"); !bytes.Equal(got, data) {
-		t.Fatal("it came back changed")
-	}
-	if f.names.asked != before+2 {
-		t.Fatalf("%d questions for the row", f.names.asked-before)
-	}
-	for range 2 {
-		f.volumes.Fail(gone)
-	}
-	err := f.service.Get(f.ctx, &apiv1.GetObjectRequest{Bucket: "b", Key: "k"}, &collect{})
-	if fault.Code(err) != codes.Unavailable {
-		t.Fatal(err)
-	}
-}
-
-// An object that cannot be read at all is an error without a head.
-func TestGetThatFailsAtOnceSendsNoHead(t *testing.T) {
-	f := newFixture(t)
-	if _, err := f.service.Put(f.ctx, &apiv1.PutObjectSpec{Bucket: "b", Key: "k"}, &body{pieces: [][]byte{{1}}}); err != nil {
-		t.Fatal(err)
-	}
-	f.volumes.Fail(fault.New(codes.DataLoss, typesv1.Reason_REASON_TOO_MUCH_LOST, "gone"))
-	var c collect
-	err := f.service.Get(f.ctx, &apiv1.GetObjectRequest{Bucket: "b", Key: "k"}, &c)
-	if !fault.Is(err, typesv1.Reason_REASON_TOO_MUCH_LOST) || c.head.Object.Row != nil {
-		t.Fatalf("%v, head %+v", err, c.head)
 	}
 }
 
@@ -417,36 +228,4 @@ func (r *reentrant) Next() ([]byte, error) {
 		r.work = nil
 	}
 	return r.body.Next()
-}
-
-func TestListValidates(t *testing.T) {
-	f := newFixture(t)
-	f.bucket(t, "theirs", "somebody else")
-	for name, tc := range map[string]struct {
-		req  *apiv1.ListObjectsRequest
-		want typesv1.Reason
-	}{
-		"no such bucket":       {&apiv1.ListObjectsRequest{Bucket: "x"}, typesv1.Reason_REASON_NO_SUCH_BUCKET},
-		"another's bucket":     {&apiv1.ListObjectsRequest{Bucket: "theirs"}, typesv1.Reason_REASON_ACCESS_DENIED},
-		"negative page":        {&apiv1.ListObjectsRequest{Bucket: "b", PageSize: -1}, typesv1.Reason_REASON_INVALID_ARGUMENT},
-		"token of nobody":      {&apiv1.ListObjectsRequest{Bucket: "b", PageToken: "x"}, typesv1.Reason_REASON_INVALID_PAGE_TOKEN},
-		"prefix not UTF-8":     {&apiv1.ListObjectsRequest{Bucket: "b", Prefix: "\xff"}, typesv1.Reason_REASON_INVALID_ARGUMENT},
-		"delimiter with a NUL": {&apiv1.ListObjectsRequest{Bucket: "b", Delimiter: "\x00"}, typesv1.Reason_REASON_INVALID_ARGUMENT},
-		"prefix too long":      {&apiv1.ListObjectsRequest{Bucket: "b", Prefix: strings.Repeat("p", 1025)}, typesv1.Reason_REASON_KEY_TOO_LONG},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if _, err := f.service.List(f.ctx, tc.req); fault.Reason(err) != tc.want {
-				t.Fatalf("%v, want %v", err, tc.want)
-			}
-		})
-	}
-}
-
-// Nobody's requests own nothing.
-func TestNobodyMayDoNothing(t *testing.T) {
-	f := newFixture(t)
-	_, err := f.service.Put(t.Context(), &apiv1.PutObjectSpec{Bucket: "b", Key: "k"}, &body{})
-	if !fault.Is(err, typesv1.Reason_REASON_ACCESS_DENIED) {
-		t.Fatal(err)
-	}
 }
