@@ -15,6 +15,7 @@ import (
 	placementv1 "github.com/drystone-store/drystone/proto/gen/drystone/placement/v1"
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/datapath/block"
+	"github.com/drystone-store/drystone/services/kit/clock"
 	"github.com/drystone-store/drystone/services/kit/fault"
 )
 
@@ -22,6 +23,12 @@ const (
 	// DefaultAttemptTimeout is how long a member may take for at most 1 MiB before its rows are computed from others
 	// as well: far above what a busy healthy disk takes, far below what a person waits.
 	DefaultAttemptTimeout = time.Second
+
+	// lostPatience bounds how long a read waits for members that are away; with a breaker's second and a connection's
+	// backoff of a second, nodes that are back are asked again within it.
+	lostPatience = 3 * time.Second
+	// lostPause is the time between two tries meanwhile.
+	lostPause = 200 * time.Millisecond
 
 	// readStripes bounds what one read fetches ahead, in stripes of data: one is emitted while the next one comes.
 	readStripes = 2
@@ -156,7 +163,9 @@ type reading struct {
 	// wanted is the memory that the next part has to begin with, in bytes.
 	wanted int64
 	// refreshed names the volume whose entry was read anew since the last byte was emitted.
-	refreshed   map[uint64]bool
+	refreshed map[uint64]bool
+	// lostSince is when the first byte that was not emitted was first found to be lost, zero if it was not.
+	lostSince   time.Time
 	wasDegraded bool
 	// failed are the chunks that failed this read: later stripes ask them last.
 	failed failedChunks
@@ -230,6 +239,7 @@ func (d *reading) emitPart(p *stripeRead) error {
 		d.reader.metrics.bytes.Add(float64(n))
 		if len(d.refreshed) > 0 {
 			clear(d.refreshed)
+			d.lostSince = time.Time{}
 		}
 	}
 	return nil
@@ -304,7 +314,7 @@ func (d *reading) restart(again *restart) error {
 	if again.volume == 0 {
 		return nil
 	}
-	if again.cause != nil && d.refreshed[again.volume] {
+	if again.cause != nil && d.refreshed[again.volume] && !d.patient(again.cause) {
 		return again.cause
 	}
 	d.reader.metrics.refreshes.Inc()
@@ -316,6 +326,30 @@ func (d *reading) restart(again *restart) error {
 	}
 	d.refreshed[again.volume] = true
 	return nil
+}
+
+// patient waits a moment when too many members are away that may come back: restarts of several nodes overlap, and a
+// breaker keeps a node out for a second after it is back. It says false when that has taken long enough, and for errors
+// that waiting does not mend.
+func (d *reading) patient(cause error) bool {
+	if fault.Code(cause) != codes.Unavailable {
+		return false
+	}
+	now := clock.Now()
+	if d.lostSince.IsZero() {
+		d.lostSince = now
+	}
+	if now.Sub(d.lostSince) > lostPatience {
+		return false
+	}
+	pause := time.NewTimer(lostPause)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+		return true
+	case <-d.ctx.Done():
+		return false
+	}
 }
 
 // drop ends all parts of the queue and waits for them.

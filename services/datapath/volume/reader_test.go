@@ -346,28 +346,30 @@ func TestTooMuchLost(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			store := newFakeStore()
-			store.write(t, 0x2a, erasure.Scheme{K: 4, M: 2}, 2)
-			store.ail(c.one, 0x2a, 1)
-			store.ail(c.others, 0x2a, 2, 5)
-			b := newReaderBench(t, store, testMemory)
-			e := []*typesv1.Extent{contiguous(0x2a, 4*block.Size, 4*block.Size)}
-			got, err := b.read(t.Context(), e, 0, 4*block.Size)
-			if !fault.Is(err, typesv1.Reason_REASON_TOO_MUCH_LOST) || fault.Code(err) != c.code {
-				t.Fatalf("%v (%v), want TOO_MUCH_LOST as %v", err, fault.Code(err), c.code)
-			}
-			if message := fault.From(err).Message(); message != "volume 0x2a, stripe 1: 3 of 6 columns can be read and 4 are needed" {
-				t.Errorf("message %q", message)
-			}
-			if _, ok := fault.RetryAfter(err); ok != (c.code == codes.Unavailable) {
-				t.Errorf("asks to come back: %v", ok)
-			}
-			if want := store.expect(e...)[:len(got)]; !bytes.Equal(got, want) {
-				t.Error("wrong bytes before the error")
-			}
-			if store.refreshes == 0 {
-				t.Error("gave up without a look at the map")
-			}
+			synctest.Test(t, func(t *testing.T) { // a read waits for members that may come back
+				store := newFakeStore()
+				store.write(t, 0x2a, erasure.Scheme{K: 4, M: 2}, 2)
+				store.ail(c.one, 0x2a, 1)
+				store.ail(c.others, 0x2a, 2, 5)
+				b := newReaderBench(t, store, testMemory)
+				e := []*typesv1.Extent{contiguous(0x2a, 4*block.Size, 4*block.Size)}
+				got, err := b.read(t.Context(), e, 0, 4*block.Size)
+				if !fault.Is(err, typesv1.Reason_REASON_TOO_MUCH_LOST) || fault.Code(err) != c.code {
+					t.Fatalf("%v (%v), want TOO_MUCH_LOST as %v", err, fault.Code(err), c.code)
+				}
+				if message := fault.From(err).Message(); message != "volume 0x2a, stripe 1: 3 of 6 columns can be read and 4 are needed" {
+					t.Errorf("message %q", message)
+				}
+				if _, ok := fault.RetryAfter(err); ok != (c.code == codes.Unavailable) {
+					t.Errorf("asks to come back: %v", ok)
+				}
+				if want := store.expect(e...)[:len(got)]; !bytes.Equal(got, want) {
+					t.Error("wrong bytes before the error")
+				}
+				if store.refreshes == 0 {
+					t.Error("gave up without a look at the map")
+				}
+			})
 		})
 	}
 }
