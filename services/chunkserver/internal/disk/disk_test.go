@@ -323,15 +323,13 @@ func TestDamagedFooter(t *testing.T) {
 // TestStatus: what placement hears.
 func TestStatus(t *testing.T) {
 	base := formatted(t)
-	fail := false
-	fs := faultfs.New(base, func(op faultfs.Op) error {
-		if fail && op.Kind == faultfs.Datasync {
+	base.SetCapacity(64 << 20)
+	d, arm := breaking(t, base, func(op faultfs.Op) error {
+		if op.Kind == faultfs.Datasync {
 			return unix.EIO
 		}
 		return nil
 	})
-	base.SetCapacity(64 << 20)
-	d := openDisk(t, fs)
 	if s := d.Status(); s.State != StateOK || s.Capacity != 64<<20 || s.Free == 0 {
 		t.Errorf("%+v", s)
 	}
@@ -351,7 +349,7 @@ func TestStatus(t *testing.T) {
 	if s := d.Status(); s.State != StateOK {
 		t.Errorf("space is back: %+v", s)
 	}
-	fail = true
+	arm.Store(true)
 	wantReason(t, add(d, key(1), frame(10, random(1, 10))), typesv1.Reason_REASON_DISK_FAILED)
 	if s := d.Status(); s.State != StateFailed || !strings.Contains(s.Detail, "sync") {
 		t.Errorf("after a failed sync: %+v", s)
