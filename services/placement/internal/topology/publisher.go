@@ -13,6 +13,7 @@ import (
 
 	placementv1 "github.com/drystone-store/drystone/proto/gen/drystone/placement/v1"
 	"github.com/drystone-store/drystone/services/datapath/erasure"
+	"github.com/drystone-store/drystone/services/kit/clock"
 	"github.com/drystone-store/drystone/services/placement/internal/policy"
 )
 
@@ -22,6 +23,9 @@ const (
 	// figuresEvery is how often a picture is published of which only figures are new: free bytes, chunks, counts.
 	// They change all the time and nobody acts on them at once.
 	figuresEvery = 2 * time.Second
+	// gatherPatience is how long after its start a replica holds fallback schemes back while expected nodes were never
+	// registered: one that does not come at all must not keep the others from working.
+	gatherPatience = 30 * time.Second
 )
 
 // Members is who is there. membership.Tracker is one.
@@ -47,8 +51,8 @@ type Options struct {
 	Policy  policy.Policy
 	// DefaultScheme of buckets that ask for none; the zero value leaves it to the policy.
 	DefaultScheme erasure.Scheme
-	// ExpectedNodes is how many nodes must be registered before the policy chooses a default scheme; otherwise the
-	// first two nodes of a new cluster would decide it.
+	// ExpectedNodes is how many nodes must be registered before the policy chooses a default scheme or, for a while,
+	// a fallback; otherwise the first two nodes of a new cluster would decide it.
 	ExpectedNodes int
 }
 
@@ -58,6 +62,7 @@ type Publisher struct {
 	volumes Map
 	options Options
 	metrics metrics
+	started time.Time
 	// misfit is why there is no default scheme, as it was last told. Only Run touches it.
 	misfit string
 
@@ -73,7 +78,7 @@ func New(members Members, volumes Map, o Options) (*Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Publisher{members: members, volumes: volumes, options: o, metrics: m, next: make(chan struct{})}, nil
+	return &Publisher{members: members, volumes: volumes, options: o, metrics: m, started: clock.Now(), next: make(chan struct{})}, nil
 }
 
 // Latest is the picture as it was last published, nil before the first, and a channel that closes with the next one.

@@ -311,3 +311,28 @@ func TestSnapshotCountsColumnsOfTheMap(t *testing.T) {
 		t.Errorf("%d chunks, want 7", got)
 	}
 }
+
+// TestFirstNodesAreNoMeasure: while expected nodes are missing the picture is not settled, for a while.
+func TestFirstNodesAreNoMeasure(t *testing.T) {
+	cases := map[string]struct {
+		house   *house
+		age     time.Duration
+		settled bool
+	}{
+		"some missing, just started":      {newHouse(3, 3, 1), 0, false},
+		"some missing, not for much more": {newHouse(3, 3, 1), gatherPatience - time.Second, false},
+		"some missing for good":           {newHouse(3, 3, 1), gatherPatience, true},
+		"all there":                       {newHouse(3, 3, 3), 0, true},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := publisher(t, c.house, Options{ExpectedNodes: 9})
+				time.Sleep(c.age)
+				if _, settled := p.Snapshot(); settled != c.settled {
+					t.Errorf("settled %v, want %v", settled, c.settled)
+				}
+			})
+		})
+	}
+}

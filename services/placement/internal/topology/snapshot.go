@@ -6,15 +6,22 @@ import (
 	placementv1 "github.com/drystone-store/drystone/proto/gen/drystone/placement/v1"
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/datapath/erasure"
+	"github.com/drystone-store/drystone/services/kit/clock"
 	"github.com/drystone-store/drystone/services/kit/fault"
 	"github.com/drystone-store/drystone/services/placement/internal/policy"
 )
 
 // Snapshot is the disks as they are at this moment, for the policy. settled is false while a node may be alive that
-// this replica has not heard of yet.
+// this replica has not heard of yet, or is expected and has never been registered.
 func (p *Publisher) Snapshot() (disks *policy.Topology, settled bool) {
 	nodes, settled := p.members.Nodes()
-	return policy.NewTopology(p.disks(nodes)), settled
+	disks = policy.NewTopology(p.disks(nodes))
+	return disks, settled && !p.gathering(disks)
+}
+
+// gathering says that the first nodes of a new cluster are still coming: what they could carry alone is no measure.
+func (p *Publisher) gathering(disks *policy.Topology) bool {
+	return disks.Registered().Nodes() < p.options.ExpectedNodes && clock.Since(p.started) < gatherPatience
 }
 
 // disks is the nodes as the policy sees them. Columns are counted on the map: a volume that was just opened has no
