@@ -112,11 +112,17 @@ func MustDo(t *testing.T, m *mesh.Mesh, method, path string, body []byte, header
 	return got
 }
 
-// tail is the end of a log, for a failed test.
+// tail is the end of what a log has above INFO, for a failed test.
 func tail(path string) string {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()
 	}
-	return string(b[max(0, len(b)-logTail):])
+	var kept []byte
+	for line := range bytes.Lines(b) {
+		if !bytes.Contains(line, []byte(`"level":"INFO"`)) {
+			kept = append(kept, line...)
+		}
+	}
+	return string(kept[max(0, len(kept)-logTail):])
 }
