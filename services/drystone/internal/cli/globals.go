@@ -27,7 +27,7 @@ type globals struct {
 func (g *globals) flags(f *pflag.FlagSet) {
 	f.StringVar(&g.endpoint, "endpoint", "", "front-door to talk to, host:port or URL (default $"+envEndpoint+", else the data folder's)")
 	f.StringVar(&g.token, "token", "", "bearer token (default $"+envToken+", else the data folder's; a flag shows in the process list)")
-	f.StringVar(&g.data, "data", "./"+datadir.Default, "data folder of `drystone up`")
+	f.StringVar(&g.data, "data", "./"+datadir.Default, "data `folder` of drystone up")
 	f.BoolVar(&g.json, "json", false, "print one JSON object a line")
 }
 

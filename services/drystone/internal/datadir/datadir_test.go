@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -76,7 +77,17 @@ func TestEndpoint(t *testing.T) {
 	if _, err := d.Endpoint(); !errors.Is(err, ErrNoEndpoint) {
 		t.Errorf("before: %v", err)
 	}
-	want := Endpoint{REST: "127.0.0.1:1", GRPC: "127.0.0.1:2", Metrics: "127.0.0.1:3", PID: 4}
+	dead := exec.Command("true")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.WriteEndpoint(Endpoint{REST: "127.0.0.1:1", PID: dead.Process.Pid}); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := d.Endpoint(); !errors.Is(err, ErrNoEndpoint) {
+		t.Errorf("of a process that was killed: %+v, %v", e, err)
+	}
+	want := Endpoint{REST: "127.0.0.1:1", GRPC: "127.0.0.1:2", Metrics: "127.0.0.1:3", PID: os.Getpid()}
 	if err := d.WriteEndpoint(want); err != nil {
 		t.Fatal(err)
 	}

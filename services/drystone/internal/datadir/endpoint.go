@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 const endpointFile = "run/endpoint.json"
@@ -42,6 +44,10 @@ func (d Dir) Endpoint() (Endpoint, error) {
 	}
 	if err := json.Unmarshal(raw, &e); err != nil {
 		return e, fmt.Errorf("read %s: %w", d.Path(endpointFile), err)
+	}
+	// A process that was killed leaves its addresses behind. Whoever listens there now must not get the root token.
+	if e.PID > 0 && errors.Is(unix.Kill(e.PID, 0), unix.ESRCH) {
+		return Endpoint{}, ErrNoEndpoint
 	}
 	return e, nil
 }
