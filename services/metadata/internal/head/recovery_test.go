@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -322,4 +324,27 @@ func TestCompactor(t *testing.T) {
 	now = now.Add(time.Second)
 	pass(b, true)
 	pass(a, false)
+}
+
+// While a watch catches up, its answers' headers are ahead of their events: applied is what the events say.
+func TestHeadersDoNotCount(t *testing.T) {
+	e, err := NewEtcd(nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv := &mvccpb.KeyValue{Key: []byte(VersionKey(1, "k")), Value: encodeValue(WriteID{1}, Put{}), ModRevision: 7}
+	events := []*clientv3.Event{{Type: clientv3.EventTypePut, Kv: kv}}
+	header := &etcdserverpb.ResponseHeader{Revision: 3009}
+	if err := e.replica.apply(clientv3.WatchResponse{Header: header, Events: events}); err != nil {
+		t.Fatal(err)
+	}
+	if got := e.gate.applied.Load(); got != 7 || e.replica.from != 8 {
+		t.Errorf("applied %d, watches from %d", got, e.replica.from)
+	}
+	if err := e.replica.apply(clientv3.WatchResponse{Header: header}); err != nil { // a progress notification
+		t.Fatal(err)
+	}
+	if got := e.gate.applied.Load(); got != 7 || e.replica.from != 3010 {
+		t.Errorf("after a notification: applied %d, watches from %d", got, e.replica.from)
+	}
 }
