@@ -8,7 +8,7 @@ export CGO_ENABLED ?= 0
 export PATH := $(CURDIR)/.bin:$(PATH)
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS  := -s -w -X github.com/drystone-store/drystone/services/kit/app.Version=$(VERSION)
+LDFLAGS  := -s -w -X github.com/drystone-store/drystone/services/kit/app.version=$(VERSION)
 GOBUILD  := go build -trimpath -ldflags '$(LDFLAGS)'
 SERVICES := frontdoor metadata placement chunkserver repair
 MODULES   = $(shell go list -m -f '{{.Dir}}' | grep -v '^$$')
@@ -77,7 +77,7 @@ fuzz: ## fuzz every parser of foreign bytes for FUZZTIME each
 	@hack/fuzz.sh $(FUZZTIME)
 
 golden: ## rewrite the golden files from what the code does now
-	@hack/test.sh -run Golden -update
+	@hack/golden.sh
 
 clean: ## remove what was built (data in .drystone and .mesh stays)
 	@rm -rf bin .bin

@@ -12,7 +12,8 @@ while read -r dir; do
   status=1
 done < <(git ls-files 'services/*.go' | xargs -rn1 dirname | sort -u | grep -E '/(util|utils|common|helpers|helper|manager|misc)(/|$)' || true)
 while read -r lines file; do
-  echo "$file: $lines lines; split it (500 at most)" >&2
+  echo "$file: $lines lines; split it (500 at most, tests 700)" >&2
   status=1
-done < <(git ls-files 'services/*.go' | xargs -r wc -l | awk '$2 != "total" && $1 > 500 {print $1, $2}')
+done < <(git ls-files 'services/*.go' | xargs -r wc -l |
+  awk '$2 != "total" && $1 > ($2 ~ /_test\.go$/ ? 700 : 500) {print $1, $2}')
 exit $status

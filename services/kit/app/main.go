@@ -159,8 +159,14 @@ func (p process[C]) serve(ctx context.Context, f file[C]) error {
 	return errors.Join(group.Wait(), tracing.Shutdown(context.WithoutCancel(ctx)))
 }
 
-// Version is the version of the running binary: the module's, or the commit that it was built from.
+// version is set by the linker (`-X …/kit/app.version=v1.2.3`); empty in a plain `go build`.
+var version string
+
+// Version is what this binary was built from: the release that the build named, else the commit, else `(devel)`.
 func Version() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

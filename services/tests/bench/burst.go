@@ -29,8 +29,8 @@ func (b Burst) String() string {
 
 // Metrics that the burst reads before and after.
 const (
-	syncsMetric = "drystone_chunkserver_syncs_total"
-	txnsMetric  = "drystone_metadata_head_transactions_total"
+	syncsMetric = "drystone_chunkserver_sync_seconds_count"
+	txnsMetric  = "drystone_metadata_batch_writes_count"
 )
 
 // RunBurst connects n clients first, lets all of them PUT 4 KiB at once, and counts syncs and transactions.
