@@ -18,6 +18,8 @@ const (
 	avoidFor = 5 * time.Second
 	// avoidMost bounds the memory of failures: every disk of a large cluster, and as many chunks.
 	avoidMost = 8192
+	// sweepEvery bounds how often a full memory is searched for what is over.
+	sweepEvery = time.Second
 
 	// detourShare is how many reads have to be made for one that is asked of others because its member takes long or its node
 	// is overloaded: one in ten, since each costs up to k reads and would feed what slowed it down.
@@ -43,6 +45,7 @@ type avoided struct {
 	size  atomic.Int32
 	mu    sync.Mutex
 	until map[chunkKey]time.Time
+	swept time.Time
 }
 
 func newAvoided(probe time.Duration) *avoided {
@@ -58,17 +61,17 @@ func (a *avoided) blame(chunk chunkKey, cause error) {
 	now := clock.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.until) >= avoidMost {
+	if len(a.until) >= avoidMost && now.After(a.swept.Add(sweepEvery)) {
+		a.swept = now
 		for k, until := range a.until {
 			if until.Before(now) {
 				delete(a.until, k)
 			}
 		}
-		if len(a.until) >= avoidMost {
-			return // this one costs an attempt each time
-		}
 	}
-	a.until[key] = now.Add(avoidFor)
+	if _, known := a.until[key]; known || len(a.until) < avoidMost { // else this one costs an attempt each time
+		a.until[key] = now.Add(avoidFor)
+	}
 	a.size.Store(int32(len(a.until)))
 }
 

@@ -107,6 +107,7 @@ func TestReadMemoryBound(t *testing.T) {
 			err = r.Read(t.Context(), []*typesv1.Extent{contiguous(1, 300, uint64(c.length))}, 0, int64(c.length), func(p []byte) error {
 				read += len(p)
 				if read%(256<<20) < len(p) {
+					runtime.GC() // what is left is in use, or was a moment ago
 					runtime.ReadMemStats(&now)
 					heap = max(heap, now.HeapAlloc-min(now.HeapAlloc, before.HeapAlloc))
 				}
@@ -119,7 +120,7 @@ func TestReadMemoryBound(t *testing.T) {
 				t.Errorf("took %d MiB of the budget, want at most %d", most>>20, c.most>>20)
 			}
 			// The pool keeps what was released until the collector has run twice.
-			if limit := uint64(4*c.most + 16<<20); heap > limit {
+			if limit := uint64(3*c.most + 8<<20); heap > limit {
 				t.Errorf("the heap grew by %d MiB, want at most %d", heap>>20, limit>>20)
 			}
 			if memory.used.Load() != 0 || pool.Outstanding() != 0 {
