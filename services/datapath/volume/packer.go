@@ -31,11 +31,14 @@ const (
 
 	// manyExpected announced uploads are worth waiting for; fewer never delay anybody.
 	manyExpected = 16
-	// gatherSlice is how long a batch waits for the next of them; when none comes it goes.
-	gatherSlice = 300 * time.Microsecond
+	// shrinkShare of the batch before is what a batch wants to grow to while records keep coming: so a burst that
+	// trickles in does not pay a sync for each trickle.
+	shrinkShare = 2
+	// gatherSlice is how long a batch waits for the next record; when none comes it goes.
+	gatherSlice = 500 * time.Microsecond
 	// gatherShare of the recent time to be durable, within gatherLeast and gatherMost, bounds the wait in all.
 	gatherShare = 1
-	gatherLeast = 2 * time.Millisecond
+	gatherLeast = 5 * time.Millisecond
 	gatherMost  = 10 * time.Millisecond
 )
 
@@ -108,6 +111,7 @@ type packer struct {
 	gathered []*parcel
 	bytes    int // of gathered payloads
 	arrivals int // counts puts
+	last     int // records in the last batch, or half of what it was before it
 	inFlight int
 	workers  int
 	stopped  bool
@@ -237,14 +241,15 @@ func (p *packer) done() bool {
 	return true
 }
 
-// linger lets the many that were announced catch up with the few that are here.
+// linger lets the many that were announced, or that came to the last batch, catch up with the few that are here.
 func (p *packer) linger(ctx context.Context) {
 	w := p.lane.w
 	bound := min(gatherMost, max(gatherLeast, gatherShare*w.latency(p.lane.key.class).Median()))
 	begin := clock.Now()
 	for clock.Since(begin) < bound {
-		here, arrivals := p.look()
-		if expected := int(w.announced.Load()); here >= batchRecords || expected < max(manyExpected, here/4) {
+		here, last, arrivals := p.look()
+		expected := int(w.announced.Load())
+		if here >= batchRecords || expected < max(manyExpected, here/4) && here >= last/shrinkShare {
 			return
 		}
 		timer := time.NewTimer(gatherSlice)
@@ -254,16 +259,27 @@ func (p *packer) linger(ctx context.Context) {
 			timer.Stop()
 			return
 		}
-		if _, now := p.look(); now == arrivals {
+		if p.calm(arrivals) {
 			return // they are slow to come: nobody waits for a slow client
 		}
 	}
 }
 
-func (p *packer) look() (here, arrivals int) {
+// calm says that nobody came since the count of arrivals was taken; then a burst is over.
+func (p *packer) calm(arrivals int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.gathered), p.arrivals
+	if p.arrivals != arrivals {
+		return false
+	}
+	p.last = 0
+	return true
+}
+
+func (p *packer) look() (here, last, arrivals int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.gathered), p.last, p.arrivals
 }
 
 // send makes one batch durable and tells its parcels.
@@ -337,6 +353,7 @@ func (p *packer) take(k, room int) (chosen []*parcel, fresh bool) {
 		n = p.fit(k, block.Size)
 		fresh = true
 	}
+	p.last = max(n, p.last/shrinkShare)
 	chosen = slices.Clone(p.gathered[:n])
 	p.gathered = slices.Delete(p.gathered, 0, n)
 	for _, c := range chosen {

@@ -126,3 +126,46 @@ func delayAll(d time.Duration) func(*memcluster.Cluster) {
 		}
 	}
 }
+
+// TestStandbyTakesOver: a volume that fails costs no opening of another one.
+func TestStandbyTakesOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const durable, opening = 2 * time.Millisecond, 300 * time.Millisecond
+		h := newHarness(t, harnessOptions{before: func(c *memcluster.Cluster) {
+			for _, n := range c.Nodes {
+				n.Set(func(f *memcluster.Faults) { f.Delay, f.CreateDelay = durable, opening })
+			}
+		}})
+		defer h.stop()
+		check(t, h.pack(t.Context(), rs54, []byte("x")))
+		check(t, h.stream(t.Context(), rs54, []byte("x"), 1, false))
+		time.Sleep(2 * opening)
+		for range 3 {
+			active := map[uint64]bool{}
+			for _, l := range h.writer.allLanes() {
+				v, err := l.current(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				active[v.entry.GetId()] = true
+			}
+			h.cluster.Nodes[2].Set(func(f *memcluster.Faults) {
+				f.Append = func(r *chunkv1.AppendRequest) error {
+					if active[r.GetChunk().GetVolume()] {
+						return fault.New(codes.FailedPrecondition, typesv1.Reason_REASON_CHUNK_FENCED, "scripted")
+					}
+					return nil
+				}
+			})
+			begin := time.Now()
+			check(t, h.pack(t.Context(), rs54, []byte("x")))
+			check(t, h.stream(t.Context(), rs54, []byte("x"), 1, false))
+			if took := time.Since(begin); took != 4*durable {
+				t.Errorf("a pack and a stream, each appended twice, took %v, want %v", took, 4*durable)
+			}
+			time.Sleep(2 * opening)
+		}
+		h.stop()
+		h.verify(rand.New(rand.NewPCG(1, 1)))
+	})
+}

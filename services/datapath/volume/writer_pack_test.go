@@ -98,6 +98,35 @@ func TestSlowClientsDelayNobody(t *testing.T) {
 	})
 }
 
+// TestTrickleAfterABurst: the rest of a burst that comes one by one, unannounced, is not cut into batches of a few.
+func TestTrickleAfterABurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const durable, half, gap = time.Millisecond, 300, 100 * time.Microsecond
+		h := newHarness(t, harnessOptions{before: delayAll(durable)})
+		defer h.stop()
+		check(t, h.pack(t.Context(), rs54, []byte("first")))
+		before := h.node0()
+		var packing sync.WaitGroup
+		for i := range 2 * half {
+			packing.Go(func() { check(t, h.pack(t.Context(), rs54, []byte("another"))) })
+			if i >= half {
+				time.Sleep(gap)
+			}
+		}
+		packing.Wait()
+		if n, most := h.batches(before), int(half*gap/durable)*2/3; n > most {
+			t.Errorf("the burst took %d appends, want at most %d", n, most)
+		}
+		// When the burst is over nobody waits for it.
+		check(t, h.pack(t.Context(), rs54, []byte("quick")))
+		begin := time.Now()
+		check(t, h.pack(t.Context(), rs54, []byte("quick")))
+		if took := time.Since(begin); took != durable {
+			t.Errorf("a lone pack after a burst took %v", took)
+		}
+	})
+}
+
 func TestWhatGathersSharesASync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, harnessOptions{before: delayAll(time.Millisecond)})

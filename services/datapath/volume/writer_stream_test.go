@@ -161,6 +161,71 @@ func TestStreamCarriesOnAfterAnother(t *testing.T) {
 	h.verify(r)
 }
 
+// TestStripeFollowsOnlyItsPredecessor lays a stripe without a record behind its predecessor, and behind others.
+func TestStripeFollowsOnlyItsPredecessor(t *testing.T) {
+	h := newHarness(t, harnessOptions{})
+	defer h.stop()
+	s, err := h.writer.Stream(t.Context(), rs54, header("k"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Abort()
+	if _, err := s.Write(make([]byte, 6*mib)); err != nil { // the second stripe has begun
+		t.Fatal(err)
+	}
+	stripe := s.filling
+	stripe.write(make([]byte, stripe.limit-stripe.length))
+	if err := stripe.seal(); err != nil {
+		t.Fatal(err)
+	}
+	v, err := s.lane.current(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.order.Lock()
+	defer v.order.Unlock()
+	before := v.after
+	defer func() { v.after = before }()
+	cases := []struct {
+		name   string
+		after  mark
+		row    uint64
+		frames int
+	}{
+		{"predecessor", mark{s, stripe.offset}, 7 * mib, 1},
+		{"predecessor, in mid-block", mark{s, stripe.offset}, 7*mib + 5, 2},
+		{"predecessor, with no room for a record", mark{s, stripe.offset}, 8*mib - 5, 3},
+		{"another piece of the stream", mark{s, stripe.offset + 5*mib}, 7 * mib, 2},
+		{"another stream", mark{&Stream{}, stripe.offset}, 7 * mib, 2},
+		{"nothing", mark{}, 7 * mib, 2},
+	}
+	for _, tc := range cases {
+		v.after = tc.after
+		out, err := stripe.lay(v, tc.row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(out.frames) != tc.frames {
+			t.Errorf("behind %s: %d frames, want %d", tc.name, len(out.frames), tc.frames)
+		}
+		row := tc.row
+		for i, f := range out.frames {
+			last := i == len(out.frames)-1
+			if f.requests[0].GetContinuation() != last {
+				t.Errorf("behind %s: frame %d: continuation %v", tc.name, i, f.requests[0].GetContinuation())
+			}
+			if last && row%mib != 0 {
+				t.Errorf("behind %s: the stripe lies at row %d", tc.name, row)
+			}
+			row += uint64(f.rows)
+			f.memory.release()
+		}
+		if e := out.extents[0]; e.GetRun() != mib || e.GetLength() != 5*mib || e.GetOffset() != (row-mib)*5 {
+			t.Errorf("behind %s: extent %v, the stripe ends at row %d", tc.name, e, row)
+		}
+	}
+}
+
 func TestStreamRefuses(t *testing.T) {
 	h := newHarness(t, harnessOptions{})
 	defer h.stop()

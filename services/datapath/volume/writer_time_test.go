@@ -363,6 +363,27 @@ func TestSealedLength(t *testing.T) {
 	}
 }
 
+// TestStoppingSealsAtOnce: what waits to be sealed again is not left because the writer stops in between.
+func TestStoppingSealsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, harnessOptions{})
+		defer h.stop()
+		check(t, h.pack(t.Context(), rs54, []byte("x")))
+		synctest.Wait()
+		h.cluster.Placement.Do(func() { h.cluster.Placement.Down = true })
+		time.Sleep(h.cluster.Placement.Lease + 9*time.Second) // several tries to seal have failed, the next is far away
+		h.cluster.Placement.Do(func() { h.cluster.Placement.Down = false })
+		begin := time.Now()
+		h.stop()
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("stopping took %v", took)
+		}
+		if n := h.open(); n != 0 {
+			t.Errorf("%d volumes were left open", n)
+		}
+	})
+}
+
 func TestPackGivesUpWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, harnessOptions{before: func(c *memcluster.Cluster) {

@@ -30,6 +30,8 @@ type Faults struct {
 	Stall func(*chunkv1.AppendRequest) time.Duration
 	// Append refuses frames with what it returns.
 	Append func(*chunkv1.AppendRequest) error
+	// CreateDelay is how long a chunk takes to be created.
+	CreateDelay time.Duration
 	// Forget: appended bytes are checked but not kept.
 	Forget bool
 	// Create refuses new chunks with what it returns.
@@ -199,6 +201,15 @@ func (n *Node) find(ref *chunkv1.ChunkRef) (*Chunk, error) {
 
 // CreateChunk makes an empty chunk.
 func (n *Node) CreateChunk(ctx context.Context, r *chunkv1.CreateChunkRequest) (*chunkv1.CreateChunkResponse, error) {
+	n.mu.Lock()
+	timer := time.NewTimer(n.faults.CreateDelay)
+	n.mu.Unlock()
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return nil, fault.FromContext(ctx.Err())
+	}
 	if err := n.enter(ctx); err != nil {
 		return nil, err
 	}
