@@ -5,5 +5,5 @@ cd "$(dirname "$0")/.."
 mapfile -t modules < <(go list -m -f '{{.Dir}}')
 for dir in "${modules[@]}"; do
   [ "$dir" = "$PWD/proto" ] && continue # generated code only
-  (cd "$dir" && golangci-lint run "$@" ./...)
+  (cd "$dir" && golangci-lint run --allow-parallel-runners "$@" ./...)
 done

@@ -58,7 +58,8 @@ func (c *Client) Do(ctx context.Context, method, path string, body []byte, keep 
 	if err = c.conn.SetDeadline(time.Now().Add(Timeout)); err != nil {
 		return 0, 0, nil, fmt.Errorf("set deadline: %w", err)
 	}
-	h := append(c.head[:0], method...)
+	h := c.head[:0]
+	h = append(h, method...)
 	h = append(append(append(h, ' '), path...), " HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer "...)
 	h = append(append(h, c.token...), "\r\n"...)
 	if body != nil {
