@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -506,6 +507,52 @@ func TestNetworkKeepsFramesOfABrokenStream(t *testing.T) {
 			t.Errorf("%s: a frame of a broken stream: %v, reusable %v", transport, got.err, got.reusable)
 		}
 	}
+}
+
+// lingering reads a frame for some time after its stream was given up.
+type lingering struct {
+	chunkv1.UnimplementedChunkServiceServer
+	left atomic.Bool
+}
+
+func (s *lingering) Append(stream chunkv1.ChunkService_AppendServer) error {
+	if _, err := stream.Recv(); err != nil {
+		return err
+	}
+	<-stream.Context().Done()
+	time.Sleep(time.Minute)
+	s.left.Store(true)
+	return nil
+}
+
+// TestHandlersKeepTheirFrames: in one process a handler may read a frame for as long as it runs.
+func TestHandlersKeepTheirFrames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler := &lingering{}
+		server := rpc.NewServer(rpc.ServerOptions{})
+		chunkv1.RegisterChunkServiceServer(server, handler)
+		registry := rpc.NewRegistry()
+		registry.Register("n", server)
+		p := serve(t, registry, &placementv1.Node{Address: "inproc:n"}, "")
+		answered, released := make(chan error, 1), make(chan bool, 1)
+		begin := time.Now()
+		p.Append("n", Frame{
+			Request:  &chunkv1.AppendRequest{Data: []byte("x")},
+			Answered: func(err error) { answered <- err },
+			Released: func(reusable bool) {
+				if !handler.left.Load() {
+					t.Error("a frame was released while its handler ran")
+				}
+				released <- reusable
+			},
+		})
+		if err := <-answered; fault.Code(err) != codes.Unavailable || time.Since(begin) > 2*time.Second {
+			t.Errorf("the answer %v came after %v", err, time.Since(begin))
+		}
+		if !<-released || time.Since(begin) < time.Minute {
+			t.Errorf("released after %v", time.Since(begin))
+		}
+	})
 }
 
 func TestChooseTarget(t *testing.T) {

@@ -145,7 +145,10 @@ func (l *lane) openMissing(ctx context.Context) {
 		v, err := l.w.open(ctx, l)
 		l.mu.Lock()
 		if err != nil {
-			retry, _ := fault.RetryAfter(err)
+			retry, ok := fault.RetryAfter(err)
+			if !ok {
+				retry = openRetryAfter
+			}
 			l.refused, l.refusedUntil = err, clock.Now().Add(retry)
 			l.w.log.WarnContext(ctx, "no volume can be opened", slog.String("class", className(l.key.class)),
 				slog.String("scheme", l.key.scheme.String()), slog.Any("error", err))

@@ -3,6 +3,7 @@ package volume
 import (
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -167,5 +168,34 @@ func TestStandbyTakesOver(t *testing.T) {
 		}
 		h.stop()
 		h.verify(rand.New(rand.NewPCG(1, 1)))
+	})
+}
+
+// TestBatchMovesToSmallerStripes: a batch that was on its way to stripes of 5 MiB ends in stripes of 2 MiB, and what
+// gathered behind it is not forgotten.
+func TestBatchMovesToSmallerStripes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, harnessOptions{before: delayAll(5 * time.Millisecond)})
+		defer h.stop()
+		check(t, h.pack(t.Context(), rs54, []byte("x")))
+		var packing sync.WaitGroup
+		for i := range 60 {
+			payload := randomBytes(rand.New(rand.NewPCG(1, uint64(i))), 240_000)
+			packing.Go(func() { check(t, h.pack(t.Context(), rs54, payload)) })
+		}
+		time.Sleep(time.Millisecond) // a batch is on its way, others gather
+		for _, n := range h.cluster.Zone("z1") {
+			n.Kill()
+		}
+		begin := time.Now()
+		packing.Wait()
+		if took := time.Since(begin); took > patience {
+			t.Errorf("the packs took %v", took)
+		}
+		if schemes := h.schemes(); schemes[len(schemes)-1] != "rs-2-4" {
+			t.Errorf("volumes were opened with %v", schemes)
+		}
+		h.stop()
+		h.verify(rand.New(rand.NewPCG(1, 100)))
 	})
 }

@@ -212,6 +212,24 @@ func TestNotEnoughDisks(t *testing.T) {
 	})
 }
 
+func TestRefusalsAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, harnessOptions{before: func(c *memcluster.Cluster) {
+			c.Placement.OpenError = fault.New(codes.InvalidArgument, typesv1.Reason_REASON_INVALID_SCHEME, "no")
+		}})
+		defer h.stop()
+		begin := time.Now()
+		for range 2 {
+			if err := h.pack(t.Context(), rs54, nil); !fault.Is(err, typesv1.Reason_REASON_INVALID_SCHEME) {
+				t.Errorf("a scheme that placement refuses: %v", err)
+			}
+		}
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 func TestFallbackIsReplacedWhenTheSchemeFitsAgain(t *testing.T) {
 	for _, wanted := range []erasure.Scheme{rs54, {K: 4, M: 5}} { // the default, and one that placement says nothing of
 		t.Run(wanted.String(), func(t *testing.T) {

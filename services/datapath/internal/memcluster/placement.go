@@ -27,6 +27,8 @@ type Placement struct {
 	Default *typesv1.Scheme
 	// Down: nothing is answered but UNAVAILABLE.
 	Down bool
+	// OpenError is what OpenVolume answers; nil: a volume.
+	OpenError error
 	// Opens and FreshReads count calls; Batches has the size of each GetVolumes.
 	Opens, FreshReads int
 	Batches           []int
@@ -188,6 +190,9 @@ func (p *Placement) OpenVolume(_ context.Context, r *placementv1.OpenVolumeReque
 	defer p.mu.Unlock()
 	if !p.leased(r.GetTerm()) {
 		return nil, fault.New(codes.FailedPrecondition, typesv1.Reason_REASON_TERM_EXPIRED, "term %d is over", r.GetTerm())
+	}
+	if p.OpenError != nil {
+		return nil, p.OpenError
 	}
 	p.Opens++
 	scheme, members := pick(p.nodes, r.GetScheme(), r.GetExcludeDisks())
