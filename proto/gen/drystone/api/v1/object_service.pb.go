@@ -209,7 +209,7 @@ type PutObjectSpec struct {
 	Size        *int64            `protobuf:"varint,3,opt,name=size,proto3,oneof" json:"size,omitempty"`
 	ContentType string            `protobuf:"bytes,4,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
 	Metadata    map[string]string `protobuf:"bytes,5,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Verified before the commit.
+	// Verified before the commit. One without a value announces that it comes in the trailer.
 	Checksums []*v1.Checksum `protobuf:"bytes,6,rep,name=checksums,proto3" json:"checksums,omitempty"`
 	// if_match and if_none_match apply.
 	Preconditions *Preconditions `protobuf:"bytes,7,opt,name=preconditions,proto3" json:"preconditions,omitempty"`
@@ -382,7 +382,7 @@ type PutObjectRequest_Spec struct {
 }
 
 type PutObjectRequest_Data struct {
-	// At most 1 MiB. The receiver keeps no reference after it asks for the next but one message.
+	// At most 1 MiB.
 	Data []byte `protobuf:"bytes,2,opt,name=data,proto3,oneof"`
 }
 

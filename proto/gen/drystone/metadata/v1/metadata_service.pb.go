@@ -483,7 +483,7 @@ type Mutation struct {
 	Row       *VersionRow `protobuf:"bytes,4,opt,name=row,proto3" json:"row,omitempty"`
 	Condition *Condition  `protobuf:"bytes,5,opt,name=condition,proto3" json:"condition,omitempty"`
 	// Revision of the head that the caller saw before its first try: a replica that was not asked before looks for
-	// the write id from there on.
+	// the write id from there on. 0 promises that there was no earlier try.
 	Since int64 `protobuf:"varint,6,opt,name=since,proto3" json:"since,omitempty"`
 	// Smallest term of the extents' volumes; 0 with no extents.
 	OldestTerm    uint64 `protobuf:"varint,7,opt,name=oldest_term,json=oldestTerm,proto3" json:"oldest_term,omitempty"`
@@ -679,7 +679,8 @@ func (x *CommitResponse) GetOutcomes() []*Outcome {
 	return nil
 }
 
-// Outcome is what became of one mutation.
+// Outcome is what became of one mutation. It is settled by success, NO_SUCH_BUCKET, BUCKET_CLOSING,
+// PRECONDITION_FAILED and WRITER_FENCED only; after anything else the mutation may still happen.
 type Outcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 0: applied. Otherwise a gRPC code.

@@ -71,18 +71,20 @@ const (
 	Reason_REASON_WRITER_FENCED    Reason = 63 // FAILED_PRECONDITION: the writer's floor is above the term of an extent.
 	Reason_REASON_CLUSTER_MISMATCH Reason = 64 // FAILED_PRECONDITION: the caller or the disk belongs to another cluster.
 	// Chunks and disks.
-	Reason_REASON_NO_SUCH_CHUNK  Reason = 80  // NOT_FOUND
-	Reason_REASON_CHUNK_EXISTS   Reason = 81  // ALREADY_EXISTS
-	Reason_REASON_CHUNK_FENCED   Reason = 82  // FAILED_PRECONDITION: appends have ended for ever.
-	Reason_REASON_CHUNK_STALE    Reason = 83  // FAILED_PRECONDITION: another generation or attempt; refresh the map entry.
-	Reason_REASON_ROW_MISMATCH   Reason = 84  // FAILED_PRECONDITION: the append does not begin at the chunk's end.
-	Reason_REASON_CHUNK_CORRUPT  Reason = 85  // DATA_LOSS: a checksum does not match; decode around it.
-	Reason_REASON_DISK_FULL      Reason = 86  // RESOURCE_EXHAUSTED
-	Reason_REASON_DISK_FAILED    Reason = 87  // UNAVAILABLE: the disk is fenced after an I/O error.
-	Reason_REASON_DISK_READ_ONLY Reason = 88  // UNAVAILABLE
-	Reason_REASON_NO_SUCH_DISK   Reason = 89  // NOT_FOUND
-	Reason_REASON_TOO_MUCH_LOST  Reason = 90  // DATA_LOSS: fewer than k columns of a stripe can be read.
-	Reason_REASON_INTERNAL       Reason = 100 // A bug; the request id finds it in the log.
+	Reason_REASON_NO_SUCH_CHUNK  Reason = 80 // NOT_FOUND
+	Reason_REASON_CHUNK_EXISTS   Reason = 81 // ALREADY_EXISTS
+	Reason_REASON_CHUNK_FENCED   Reason = 82 // FAILED_PRECONDITION: appends have ended for ever.
+	Reason_REASON_CHUNK_STALE    Reason = 83 // FAILED_PRECONDITION: another generation or attempt; refresh the map entry.
+	Reason_REASON_ROW_MISMATCH   Reason = 84 // FAILED_PRECONDITION: the append does not begin at the chunk's end.
+	Reason_REASON_CHUNK_CORRUPT  Reason = 85 // DATA_LOSS: a checksum does not match; decode around it.
+	Reason_REASON_DISK_FULL      Reason = 86 // RESOURCE_EXHAUSTED
+	Reason_REASON_DISK_FAILED    Reason = 87 // UNAVAILABLE: the disk is fenced after an I/O error.
+	Reason_REASON_DISK_READ_ONLY Reason = 88 // UNAVAILABLE
+	Reason_REASON_NO_SUCH_DISK   Reason = 89 // NOT_FOUND
+	// Fewer than k columns of a stripe can be read: DATA_LOSS when they are gone for good, UNAVAILABLE with RetryInfo
+	// when members may come back.
+	Reason_REASON_TOO_MUCH_LOST Reason = 90
+	Reason_REASON_INTERNAL      Reason = 100 // A bug; the request id finds it in the log.
 )
 
 // Enum value maps for Reason.
