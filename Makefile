@@ -40,10 +40,10 @@ $(SERVICES:%=build-%): build-%:
 bin/etcd: hack/tools/etcd/go.mod hack/tools/etcd/main.go
 	@cd hack/tools/etcd && GOWORK=off go build -trimpath -ldflags '-s -w' -o ../../../bin/etcd .
 
-test: bin/etcd ## run every module's tests
+test: build ## run every module's tests
 	@hack/test.sh
 
-race: bin/etcd ## run every module's tests under the race detector (needs a C compiler)
+race: build ## run every module's tests under the race detector (needs a C compiler)
 	@CGO_ENABLED=1 hack/test.sh -race
 
 check: lint verify ## everything that reads the code without running it
