@@ -168,5 +168,5 @@ func (m *mesh) frontDoorReady(ctx context.Context) error {
 		why, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 		return fmt.Errorf("the front-door is not ready: %s", why)
 	}
-	return nil
+	return m.registry.Ready() // what the metrics listener's /readyz says must hold too
 }

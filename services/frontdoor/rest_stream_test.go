@@ -148,7 +148,7 @@ func TestLargeBodyInASmallHeap(t *testing.T) {
 	if testing.Short() {
 		t.Skip("moves two gigabytes")
 	}
-	const size, bound = 1 << 30, 24 << 20
+	const size, bound = 1 << 30, 64 << 20
 	h := &hole{seen: crc64nvme.New()}
 	w := newWorld(t, worldOptions{writer: h, reader: h})
 	w.bucket(t, "bbb")
