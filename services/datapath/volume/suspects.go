@@ -18,8 +18,9 @@ const (
 	// suspectFor is how long a disk that failed under this writer is kept out of its new volumes: placement notices a
 	// dead node by its heartbeats well before. It is short, because it also keeps out a node that came back.
 	suspectFor = 15 * time.Second
-	// suspectFresh is how old a suspicion may be to count when placement has too few disks because of it.
-	suspectFresh = 3 * time.Second
+	// suspectFresh is how old a suspicion may be to count when placement has too few disks because of it: a node that
+	// was killed a moment before the next one died is back in about a second, and writes must go on within five.
+	suspectFresh = time.Second
 	// reportEvery bounds reports of one disk: all its open volumes fail within one moment.
 	reportEvery = time.Second
 	// reportTimeout bounds the sending of reports; they are advice, and the next failure reports again.
@@ -68,20 +69,24 @@ type suspects struct {
 	sending  bool
 }
 
-// suspect keeps disks out of new volumes for a while and tells placement of the one that failed.
-func (s *suspects) suspect(failed string, disks []string, cause error) {
+// add keeps a disk out of new volumes for a while.
+func (s *suspects) add(disk string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.since[disk] = clock.Now()
+}
+
+// report tells placement of a disk that failed.
+func (s *suspects) report(disk string, cause error) {
 	now := clock.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, disk := range disks {
-		s.since[disk] = now
-	}
-	if last, ok := s.reported[failed]; ok && now.Sub(last) < reportEvery {
+	if last, ok := s.reported[disk]; ok && now.Sub(last) < reportEvery {
 		return
 	}
-	s.reported[failed] = now
+	s.reported[disk] = now
 	s.pending = append(s.pending, &placementv1.DiskReport{
-		Disk: failed, Reason: fault.Name(fault.Reason(cause)), Detail: cause.Error(),
+		Disk: disk, Reason: fault.Name(fault.Reason(cause)), Detail: cause.Error(),
 	})
 	if !s.sending {
 		s.sending = s.start(s.send)
@@ -99,11 +104,11 @@ func (s *suspects) send(ctx context.Context) {
 		if len(reports) == 0 {
 			return
 		}
-		s.report(ctx, reports)
+		s.deliver(ctx, reports)
 	}
 }
 
-func (s *suspects) report(ctx context.Context, reports []*placementv1.DiskReport) {
+func (s *suspects) deliver(ctx context.Context, reports []*placementv1.DiskReport) {
 	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
 	_, err := s.placement.ReportDisks(ctx, &placementv1.ReportDisksRequest{Reporter: s.writer, Reports: reports})

@@ -38,6 +38,9 @@ func TestOutages(t *testing.T) {
 	}
 	s := start(t)
 	rng := rand.New(rand.NewPCG(1, 2))
+	t.Run("a zone dies under writes", func(t *testing.T) {
+		s.while(t, s.zone(t, 3), func() { s.writeSoon(t, "zone") })
+	})
 	t.Run("any four chunk-servers dead", func(t *testing.T) {
 		for range 3 {
 			nodes := s.Names("chunkserver")
@@ -52,9 +55,6 @@ func TestOutages(t *testing.T) {
 	})
 	t.Run("a node dies under writes", func(t *testing.T) {
 		s.while(t, s.Names("chunkserver")[:1], func() { s.writeSoon(t, "node") })
-	})
-	t.Run("a zone dies under writes", func(t *testing.T) {
-		s.while(t, s.zone(t, 3), func() { s.writeSoon(t, "zone") })
 	})
 	t.Run("too few nodes to keep the floor", func(t *testing.T) {
 		a, b := s.zone(t, 1), s.zone(t, 2)

@@ -71,6 +71,12 @@ func (p *Placement) choose(wanted erasure.Scheme, exclude []string) (erasure.Sch
 	all, settled := p.topology.Snapshot()
 	usable := all.Without(exclude...)
 	scheme, floor, err := p.policy.ForWrite(usable, wanted)
+	if err != nil {
+		forgiven := p.topology.Forgiving().Without(exclude...)
+		if s, f, better := p.policy.ForWrite(forgiven, wanted); better == nil {
+			usable, scheme, floor, err = forgiven, s, f, nil
+		}
+	}
 	if !settled && (err != nil || scheme != wanted) {
 		// Whoever was not heard of yet may be well. To fall back now would pay for an outage that there is not.
 		return scheme, nil, fault.New(codes.Unavailable, typesv1.Reason_REASON_UNAVAILABLE,

@@ -336,3 +336,18 @@ func TestFirstNodesAreNoMeasure(t *testing.T) {
 		})
 	}
 }
+
+// TestForgivingIgnoresReports: bars count for Snapshot and not for Forgiving; what heartbeats say counts for both.
+func TestForgivingIgnoresReports(t *testing.T) {
+	h := newHouse(3, 3, 3)
+	h.nodes[0].GetDisks()[0].Barred = true
+	h.nodes[1].State = placementv1.NodeState_NODE_STATE_DOWN
+	p := publisher(t, h, Options{})
+	strict, _ := p.Snapshot()
+	if got := strict.Healthy().Nodes(); got != 7 {
+		t.Errorf("%d usable nodes with the bar, want 7", got)
+	}
+	if got := p.Forgiving().Healthy().Nodes(); got != 8 {
+		t.Errorf("%d usable nodes without it, want 8", got)
+	}
+}

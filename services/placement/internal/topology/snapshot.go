@@ -19,6 +19,18 @@ func (p *Publisher) Snapshot() (disks *policy.Topology, settled bool) {
 	return disks, settled && !p.gathering(disks)
 }
 
+// Forgiving is Snapshot's disks as if no report barred any: for when the others are too few. Reports are advice, and a
+// node that restarted a moment ago stays barred for a minute; writers leave out what fails under them right now.
+func (p *Publisher) Forgiving() *policy.Topology {
+	nodes, _ := p.members.Nodes()
+	for _, n := range nodes {
+		for _, d := range n.GetDisks() {
+			d.Barred = false
+		}
+	}
+	return policy.NewTopology(p.disks(nodes))
+}
+
 // gathering says that the first nodes of a new cluster are still coming: what they could carry alone is no measure.
 func (p *Publisher) gathering(disks *policy.Topology) bool {
 	return disks.Registered().Nodes() < p.options.ExpectedNodes && clock.Since(p.started) < gatherPatience
