@@ -313,20 +313,56 @@ func (v *openVolume) finish(f *flight, err error) {
 	}
 }
 
-// fail ends the volume: what is not whole will be appended elsewhere. The columns are blamed.
+// fail ends the volume: what is not whole will be appended elsewhere. The columns are blamed, and others that are late
+// are avoided, too: when a zone falls silent its members are noticed one after the other. Who waits for a flight is told
+// last, so that nobody moves on to a standby that shares the fate.
 func (v *openVolume) fail(cause error, columns ...int) {
+	w := v.lane.w
+	for _, column := range columns {
+		w.accuse(v, column, cause)
+	}
+	v.mu.Lock()
+	late := v.late()
+	v.mu.Unlock()
+	if blame(cause) == scopeNode {
+		for _, column := range late {
+			w.avoid(v, column, cause)
+		}
+	}
 	v.mu.Lock()
 	first := v.ended == nil || len(v.flights) > 0
 	if v.ended == nil {
 		v.ended = cause
 	}
-	for _, f := range v.flights {
+	flights := v.flights
+	v.flights = nil
+	v.mu.Unlock()
+	if first {
+		v.lane.failed(v, cause)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, f := range flights {
 		v.finish(f, &flightError{volume: v.entry.GetId(), cause: cause})
 	}
-	v.flights = nil
 	v.closeDrained()
-	v.mu.Unlock()
-	v.lane.failed(v, cause, columns, first)
+}
+
+// late lists the columns that the oldest flight has been missing for half the time that makes a stall. mu is held.
+func (v *openVolume) late() []int {
+	if len(v.flights) == 0 || clock.Since(v.flights[0].begin) < stallTick*stallTicks/2 {
+		return nil
+	}
+	return v.flights[0].missing()
+}
+
+// missing lists the columns that have not answered. The volume's mu is held.
+func (f *flight) missing() []int {
+	var columns []int
+	for rest := f.waiting; rest != 0; rest &= rest - 1 {
+		columns = append(columns, bits.TrailingZeros64(rest))
+	}
+	return columns
 }
 
 // close lets no more appends in; those on their way go on. mu is held.
@@ -402,10 +438,7 @@ func (v *openVolume) tick() {
 		v.mu.Unlock()
 		return
 	}
-	var silent []int
-	for rest := head.waiting; rest != 0; rest &= rest - 1 {
-		silent = append(silent, bits.TrailingZeros64(rest))
-	}
+	silent := head.missing()
 	v.mu.Unlock()
 	v.fail(fault.New(codes.Unavailable, typesv1.Reason_REASON_UNAVAILABLE,
 		"%d of %d members answered nothing for %v", len(silent), v.scheme.N(), stallTick*stallTicks), silent...)

@@ -114,6 +114,10 @@ func (l *lane) promote() {
 		l.drop(&l.active)
 	}
 	if l.active == nil && l.standby != nil {
+		// On a disk that just failed it would fail the same way, after the same wait.
+		if l.w.doomed(l.standby) {
+			l.drop(&l.standby)
+		}
 		l.active, l.standby = l.standby, nil
 	}
 }
@@ -187,25 +191,17 @@ func (l *lane) broadcast() {
 	l.changed = make(chan struct{})
 }
 
-// failed hears of the error of a volume's members: they are avoided, and the volume is replaced. first is false for
-// errors that come after the volume had ended.
-func (l *lane) failed(v *openVolume, cause error, columns []int, first bool) {
-	for _, column := range columns {
-		l.w.suspectMember(v, column, cause)
-	}
-	if !first {
-		return
-	}
+// failed hears that a volume ended because of a member: it is replaced.
+func (l *lane) failed(v *openVolume, cause error) {
 	l.w.metrics.moves.WithLabelValues(className(l.key.class), fault.Name(fault.Reason(cause))).Inc()
 	l.w.log.Warn("volume failed, moving on", slog.Uint64("volume", v.entry.GetId()),
 		slog.String("class", className(l.key.class)), slog.Any("error", cause))
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// A standby on a disk that just failed would fail the same way, after the same wait.
-	if l.standby != nil && l.standby != v && l.w.doomed(l.standby) {
+	l.promote()
+	if l.standby != nil && l.w.doomed(l.standby) {
 		l.drop(&l.standby)
 	}
-	l.promote()
 	l.ensure()
 	l.broadcast()
 }
@@ -271,7 +267,7 @@ func (l *lane) tend() {
 	if l.standby != nil && l.w.outdated(l.standby) {
 		l.drop(&l.standby)
 	}
-	if l.active != nil && l.standby != nil && l.w.outdated(l.active) {
+	if l.active != nil && l.standby != nil && l.w.outdated(l.active) && !l.w.doomed(l.standby) {
 		l.drop(&l.active)
 		l.promote()
 	}

@@ -155,7 +155,7 @@ func (w *Writer) createChunks(ctx context.Context, v *openVolume) error {
 	var all error
 	for column, err := range errs {
 		if err != nil {
-			w.suspectMember(v, column, err)
+			w.accuse(v, column, err)
 			all = errors.Join(all, err)
 		}
 	}
@@ -165,21 +165,26 @@ func (w *Writer) createChunks(ctx context.Context, v *openVolume) error {
 	return nil
 }
 
-// suspectMember keeps away from the disk, or the node, that an error of a member speaks against.
-func (w *Writer) suspectMember(v *openVolume, column int, err error) {
+// accuse keeps away from the disk, or the node, that an error of a member speaks against, and tells placement.
+func (w *Writer) accuse(v *openVolume, column int, err error) {
+	if blame(err) == scopeChunk {
+		return
+	}
+	w.avoid(v, column, err)
+	w.suspects.report(v.entry.GetMembers()[column].GetDisk(), err)
+}
+
+// avoid keeps away from the disk, or the node, that an error of a member speaks against.
+func (w *Writer) avoid(v *openVolume, column int, err error) {
 	member := v.entry.GetMembers()[column]
-	switch blame(err) {
-	case scopeChunk:
-	case scopeDisk:
-		w.suspects.suspect(member.GetDisk(), []string{member.GetDisk()}, err)
-	case scopeNode:
-		disks := []string{member.GetDisk()}
-		if node, ok := w.topology.Snapshot().Node(member.GetNode()); ok {
-			for _, disk := range node.GetDisks() {
-				disks = append(disks, disk.GetId())
-			}
+	w.suspects.add(member.GetDisk())
+	if blame(err) != scopeNode {
+		return
+	}
+	if node, ok := w.topology.Snapshot().Node(member.GetNode()); ok {
+		for _, disk := range node.GetDisks() {
+			w.suspects.add(disk.GetId())
 		}
-		w.suspects.suspect(member.GetDisk(), disks, err)
 	}
 }
 

@@ -28,8 +28,9 @@ func TestWritesGoOn(t *testing.T) {
 		name  string
 		fault func(*memcluster.Cluster)
 		// within bounds each write; scheme is that of the last volume.
-		within   time.Duration
-		scheme   string
+		within time.Duration
+		scheme string
+		// reported are the disks that placement hears of; nil: it depends on what is noticed first.
 		reported []string
 	}{
 		{"node killed", func(c *memcluster.Cluster) { c.Node("z0n1").Kill() }, time.Second, "rs-4-4", []string{"z0n1-d0"}},
@@ -43,12 +44,12 @@ func TestWritesGoOn(t *testing.T) {
 		}, time.Second, "rs-2-4", []string{"z2n0-d0", "z2n1-d0", "z2n2-d0"}},
 		{"node silent", func(c *memcluster.Cluster) {
 			c.Node("z0n1").Set(func(f *memcluster.Faults) { f.Silent = true })
-		}, 3 * time.Second, "rs-4-4", []string{"z0n1-d0"}},
+		}, 1500 * time.Millisecond, "rs-4-4", []string{"z0n1-d0"}},
 		{"zone silent", func(c *memcluster.Cluster) {
 			for _, n := range c.Zone("z2") {
 				n.Set(func(f *memcluster.Faults) { f.Silent = true })
 			}
-		}, 3 * time.Second, "rs-2-4", []string{"z2n0-d0", "z2n1-d0", "z2n2-d0"}},
+		}, 1500 * time.Millisecond, "rs-2-4", []string{"z2n0-d0", "z2n1-d0", "z2n2-d0"}},
 		{"disk full", func(c *memcluster.Cluster) {
 			c.Node("z0n1").Set(func(f *memcluster.Faults) {
 				f.Append = diskFull
@@ -65,11 +66,11 @@ func TestWritesGoOn(t *testing.T) {
 					return nil
 				}
 			})
-		}, time.Second, "rs-5-4", nil},
+		}, time.Second, "rs-5-4", []string{}},
 		{"node restarted", func(c *memcluster.Cluster) {
 			c.Node("z0n1").Kill()
 			c.Node("z0n1").Revive()
-		}, time.Second, "", []string{"z0n1-d0"}},
+		}, time.Second, "", nil},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
@@ -106,7 +107,7 @@ func TestWritesGoOn(t *testing.T) {
 				}
 				reported := h.cluster.Placement.Reported()
 				slices.Sort(reported)
-				if !slices.Equal(reported, tc.reported) {
+				if tc.reported != nil && !slices.Equal(reported, tc.reported) {
 					t.Errorf("reported %v, want %v", reported, tc.reported)
 				}
 				h.stop()

@@ -114,7 +114,7 @@ func TestTrickleAfterABurst(t *testing.T) {
 			}
 		}
 		packing.Wait()
-		if n, most := h.batches(before), int(half*gap/durable)*2/3; n > most {
+		if n, most := h.batches(before), int(half*gap/durable)*5/6; n > most {
 			t.Errorf("the burst took %d appends, want at most %d", n, most)
 		}
 		// When the burst is over nobody waits for it.

@@ -128,9 +128,14 @@ func TestPlacementDown(t *testing.T) {
 
 func TestTermsRotateWithoutAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(t, harnessOptions{before: delayAll(time.Millisecond)})
+		h := newHarness(t, harnessOptions{before: func(c *memcluster.Cluster) {
+			for _, n := range c.Nodes {
+				n.Set(func(f *memcluster.Faults) { f.Delay, f.CreateDelay = time.Millisecond, 200*time.Millisecond })
+			}
+		}})
 		defer h.stop()
 		r := rand.New(rand.NewPCG(11, 12))
+		check(t, h.pack(t.Context(), rs54, randomBytes(r, 500))) // waits for a volume
 		begin := time.Now()
 		slowest := time.Duration(0)
 		for time.Since(begin) < 25*time.Minute {
