@@ -37,7 +37,7 @@ func Start(t *testing.T, o mesh.Options) *mesh.Mesh {
 		}
 		if t.Failed() {
 			for _, name := range m.Names("frontdoor") {
-				t.Logf("%s:\n%s", name, tail(m.LogPath(name)))
+				t.Logf("%s:\n%s", name, Tail(m.LogPath(name)))
 			}
 		}
 	})
@@ -112,8 +112,8 @@ func MustDo(t *testing.T, m *mesh.Mesh, method, path string, body []byte, header
 	return got
 }
 
-// tail is the end of what a log has above INFO, for a failed test.
-func tail(path string) string {
+// Tail is the end of what a log has above INFO, for a failed test.
+func Tail(path string) string {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()

@@ -92,15 +92,32 @@ func (s *store) while(t *testing.T, names []string, f func()) {
 	}
 	defer func() {
 		for _, name := range names {
-			if err := s.StartProcess(t.Context(), name); err != nil {
-				t.Fatal(err)
-			}
+			s.revive(t, name)
 		}
 		if err := s.WaitReady(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}()
 	f()
+}
+
+// startTries is how often a process is started before the test gives up, as a supervisor would: a port may be taken
+// for a moment while its owner is dead.
+const startTries = 3
+
+// revive starts a killed process.
+func (s *store) revive(t *testing.T, name string) {
+	t.Helper()
+	for try := 1; ; try++ {
+		err := s.StartProcess(t.Context(), name)
+		if err == nil {
+			return
+		}
+		t.Logf("start %d of %s: %v\n%s", try, name, err, meshtest.Tail(s.LogPath(name)))
+		if try == startTries {
+			t.FailNow()
+		}
+	}
 }
 
 // zone lists the chunk-servers of the n-th zone, counted from 1.
