@@ -200,3 +200,23 @@ func TestBatchMovesToSmallerStripes(t *testing.T) {
 		h.verify(rand.New(rand.NewPCG(1, 100)))
 	})
 }
+
+// TestLateMembersAreAvoided: when one member of a silent zone is found dead, the next volume does not try the others.
+func TestLateMembersAreAvoided(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, harnessOptions{before: delayAll(2 * time.Millisecond)})
+		defer h.stop()
+		check(t, h.pack(t.Context(), rs54, []byte("x")))
+		zone := h.cluster.Zone("z2")
+		for _, n := range zone {
+			n.Set(func(f *memcluster.Faults) { f.Silent = true })
+		}
+		const found = 900 * time.Millisecond
+		time.AfterFunc(found, zone[0].Kill)
+		begin := time.Now()
+		check(t, h.pack(t.Context(), rs54, []byte("x")))
+		if took := time.Since(begin); took > found+100*time.Millisecond {
+			t.Errorf("the pack took %v", took)
+		}
+	})
+}

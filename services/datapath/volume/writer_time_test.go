@@ -3,6 +3,7 @@ package volume
 import (
 	"context"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,34 +61,68 @@ func TestStallHedgesToTheStandby(t *testing.T) {
 
 func TestHedgesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(t, harnessOptions{})
+		h := newHarness(t, harnessOptions{before: delayAll(2 * time.Millisecond)})
 		defer h.stop()
 		r := rand.New(rand.NewPCG(7, 8))
 		if err := h.pack(t.Context(), rs54, randomBytes(r, 500)); err != nil {
 			t.Fatal(err)
 		}
-		delayAll(200 * time.Millisecond)(h.cluster) // everything is slow: hedging helps nobody
-		const packs = 100
-		before := h.frames()
+		appends := 0
+		h.cluster.Nodes[0].Set(func(f *memcluster.Faults) {
+			f.Stall = func(*chunkv1.AppendRequest) time.Duration {
+				if appends++; appends%3 == 0 { // far more often than hedges are for
+					return 200 * time.Millisecond
+				}
+				return 0
+			}
+		})
+		const packs = 200
+		before := h.node0()
 		for range packs {
 			if err := h.pack(t.Context(), rs54, randomBytes(r, 500)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		n := rs54.N()
-		if extra := (h.frames()-before)/n - packs; extra > packs*hedgeShare+1 {
+		time.Sleep(time.Second)
+		extra := h.batches(before) - packs
+		if extra > packs*hedgeShare+1 || extra < packs*hedgeShare/2 {
 			t.Errorf("%d of %d packs were hedged", extra, packs)
 		}
 	})
 }
 
-// frames counts frames that hold bytes, over all nodes.
-func (h *harness) frames() int {
-	total := 0
-	for _, n := range h.cluster.Nodes {
-		total += n.Frames()
-	}
-	return total
+// TestStuckChunk: one chunk hangs on a node that answers for others, so only the volume can notice.
+func TestStuckChunk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, harnessOptions{before: delayAll(2 * time.Millisecond)})
+		defer h.stop()
+		other := erasure.Scheme{K: 4, M: 5}
+		check(t, h.pack(t.Context(), rs54, []byte("x")))
+		stuck := h.placed[0].placed.Extents[0].GetVolume()
+		h.cluster.Nodes[3].Set(func(f *memcluster.Faults) {
+			f.Stall = func(r *chunkv1.AppendRequest) time.Duration {
+				if r.GetChunk().GetVolume() == stuck {
+					return time.Hour
+				}
+				return 0
+			}
+		})
+		var packing sync.WaitGroup
+		packing.Go(func() {
+			for range 100 {
+				check(t, h.pack(t.Context(), other, []byte("y")))
+				time.Sleep(50 * time.Millisecond)
+			}
+		})
+		begin := time.Now()
+		check(t, h.pack(t.Context(), rs54, []byte("x")))
+		if took := time.Since(begin); took > 1300*time.Millisecond {
+			t.Errorf("a pack on a stuck chunk took %v", took)
+		}
+		packing.Wait()
+		h.stop()
+		h.verify(rand.New(rand.NewPCG(1, 1)))
+	})
 }
 
 func TestPlacementDown(t *testing.T) {
