@@ -4,33 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/bits"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"google.golang.org/grpc/codes"
 
 	chunkv1 "github.com/drystone-store/drystone/proto/gen/drystone/chunk/v1"
 	placementv1 "github.com/drystone-store/drystone/proto/gen/drystone/placement/v1"
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
-	"github.com/drystone-store/drystone/services/datapath/block"
 	"github.com/drystone-store/drystone/services/datapath/erasure"
 	"github.com/drystone-store/drystone/services/datapath/peers"
 	"github.com/drystone-store/drystone/services/kit/clock"
 	"github.com/drystone-store/drystone/services/kit/fault"
 )
 
-const (
-	// appendsInFlight bounds the appends of one volume on their way: enough that disks never wait for the writer,
-	// little enough that a volume which fails has little to append again.
-	appendsInFlight = 8
-
-	// A volume is given up when the oldest append on its way misses an answer for a second. Ticks are counted, so that
-	// a writer which was stopped itself does not blame its disks.
-	stallTick  = 200 * time.Millisecond
-	stallTicks = 5
-)
+// appendsInFlight bounds the appends of one volume on their way: enough that disks never wait for the writer, little
+// enough that a volume which fails has little to append again.
+const appendsInFlight = 8
 
 var (
 	// errMoved says that a volume takes no more appends, for no fault of what was to be appended.
@@ -38,68 +26,6 @@ var (
 	// errUnfit says that a load does not fit into an empty stripe of a volume.
 	errUnfit = errors.New("does not fit into a stripe")
 )
-
-// load is bytes that shall become durable in some volume.
-type load interface {
-	// lay makes the frames for a volume whose next row is row. It is called with the volume's order held; the frames
-	// are sent unless it fails. Errors: errUnfit; errEmpty when there is nothing left to append.
-	lay(v *openVolume, row uint64) (laid, error)
-}
-
-// laid is a load in the frames of one volume.
-type laid struct {
-	frames []laidFrame
-	// extents are the payloads' addresses, as many as the load has parts.
-	extents []*typesv1.Extent
-	// after marks what a frame that carries on would carry on.
-	after mark
-}
-
-// laidFrame is one frame, ready but for its place.
-type laidFrame struct {
-	rows     int
-	requests []*chunkv1.AppendRequest
-	// memory is what the requests alias; it is released when nothing reads it any more.
-	memory *memory
-}
-
-// memory counts who still reads a frame's bytes.
-type memory struct {
-	users atomic.Int32
-	// kept: somebody may read them for good, so they must not be used again.
-	kept atomic.Bool
-	free func(reusable bool)
-}
-
-// newMemory makes memory with one user, its maker. free is called when nobody uses it any more.
-func newMemory(free func(reusable bool)) *memory {
-	m := &memory{free: free}
-	m.users.Store(1)
-	return m
-}
-
-func (m *memory) retain(users int) { m.users.Add(int32(users)) }
-
-func (m *memory) release() { m.done(true) }
-
-// done is release for a user who knows whether the bytes may be used again.
-func (m *memory) done(reusable bool) {
-	if !reusable {
-		m.kept.Store(true)
-	}
-	if m.users.Add(-1) == 0 {
-		m.free(!m.kept.Load())
-	}
-}
-
-// frameMemory is the memory of a frame alone.
-func frameMemory(frame *block.Frame) *memory {
-	return newMemory(func(reusable bool) {
-		if reusable {
-			frame.Release() // else the garbage collector has it
-		}
-	})
-}
 
 // openVolume appends to one volume. It fails as a whole: the first error of any member ends it.
 type openVolume struct {
@@ -348,23 +274,6 @@ func (v *openVolume) fail(cause error, columns ...int) {
 	v.closeDrained()
 }
 
-// late lists the columns that the oldest flight has been missing for half the time that makes a stall. mu is held.
-func (v *openVolume) late() []int {
-	if len(v.flights) == 0 || clock.Since(v.flights[0].begin) < stallTick*stallTicks/2 {
-		return nil
-	}
-	return v.flights[0].missing()
-}
-
-// missing lists the columns that have not answered. The volume's mu is held.
-func (f *flight) missing() []int {
-	var columns []int
-	for rest := f.waiting; rest != 0; rest &= rest - 1 {
-		columns = append(columns, bits.TrailingZeros64(rest))
-	}
-	return columns
-}
-
 // close lets no more appends in; those on their way go on. mu is held.
 func (v *openVolume) close() {
 	if v.ended == nil {
@@ -408,38 +317,3 @@ func (v *openVolume) settled() uint64 {
 
 // fallback says that the volume has not the scheme that was asked for.
 func (v *openVolume) fallback() bool { return v.scheme != v.lane.key.scheme }
-
-// armWatch begins to look for stalls, unless the timer runs still: most appends take less than a tick. mu is held.
-func (v *openVolume) armWatch() {
-	v.quiet, v.watched = 0, nil
-	if v.watch == nil {
-		v.watch = time.AfterFunc(stallTick, v.tick)
-	} else if !v.ticking {
-		v.watch.Reset(stallTick)
-	}
-	v.ticking = true
-}
-
-// tick fails the volume when its oldest flight has missed the same answer for too long.
-func (v *openVolume) tick() {
-	v.mu.Lock()
-	if len(v.flights) == 0 {
-		v.ticking = false
-		v.mu.Unlock()
-		return
-	}
-	head := v.flights[0]
-	if head != v.watched {
-		v.watched, v.quiet = head, 0
-	}
-	v.quiet++
-	if v.quiet <= stallTicks {
-		v.watch.Reset(stallTick)
-		v.mu.Unlock()
-		return
-	}
-	silent := head.missing()
-	v.mu.Unlock()
-	v.fail(fault.New(codes.Unavailable, typesv1.Reason_REASON_UNAVAILABLE,
-		"%d of %d members answered nothing for %v", len(silent), v.scheme.N(), stallTick*stallTicks), silent...)
-}
