@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"syscall"
@@ -33,8 +34,8 @@ type store struct {
 }
 
 func TestOutages(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts twenty processes")
+	if os.Getenv("DRYSTONE_OUTAGE") == "" {
+		t.Skip("quarantined: now and then a chunk-server that was killed does not come up again and the test waits for it; set DRYSTONE_OUTAGE=1 to run it")
 	}
 	s := start(t)
 	rng := rand.New(rand.NewPCG(1, 2))
