@@ -192,11 +192,11 @@ func (m *Mesh) Kill(ctx context.Context, name string, sig syscall.Signal) error 
 	if err != nil {
 		return err
 	}
-	ran, err := m.signal(proc, sig)
+	pid, err := m.signal(proc, sig)
 	switch {
 	case err != nil:
 		return err
-	case !ran:
+	case pid == 0:
 		return fmt.Errorf("%s does not run", name)
 	case sig != syscall.SIGKILL && sig != syscall.SIGTERM:
 		return nil
@@ -207,7 +207,7 @@ func (m *Mesh) Kill(ctx context.Context, name string, sig syscall.Signal) error 
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return m.gone(ctx, proc)
+	return gone(ctx, proc, pid)
 }
 
 // Restart ends a process in good order, starts it again and returns when it accepts connections.
@@ -238,12 +238,14 @@ func (m *Mesh) stopService(ctx context.Context, service string) error {
 	defer cancel()
 	procs := m.plan.of(service)
 	var errs []error
-	for _, proc := range procs {
-		_, err := m.signal(proc, syscall.SIGTERM)
+	pids := make([]int, len(procs))
+	for i, proc := range procs {
+		var err error
+		pids[i], err = m.signal(proc, syscall.SIGTERM)
 		errs = append(errs, err)
 	}
-	for _, proc := range procs {
-		err := m.gone(ctx, proc)
+	for i, proc := range procs {
+		err := gone(ctx, proc, pids[i])
 		if err != nil {
 			_, killErr := m.signal(proc, syscall.SIGKILL)
 			err = errors.Join(fmt.Errorf("%w; killed it", err), killErr)

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -58,6 +59,13 @@ func play() error {
 	l, err := net.Listen("tcp", proc.Addr)
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(filepath.Join(root, "data", name+".heavy")); err == nil {
+		ballast := make([]byte, 512<<20)
+		for i := 0; i < len(ballast); i += os.Getpagesize() {
+			ballast[i] = 1
+		}
+		defer runtime.KeepAlive(ballast)
 	}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/readyz" {
@@ -191,6 +199,41 @@ func TestMesh(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(root, "run", "*.pid")); len(left) > 0 {
 		t.Errorf("pid files are left: %q", left)
 	}
+}
+
+// TestAKilledProcessHoldsNothing: the kernel takes a killed process's command line first and its sockets last, which a
+// lot of memory to give back makes visible. Who started the next process at once met "address already in use".
+func TestAKilledProcessHoldsNothing(t *testing.T) {
+	m := open(t, t.TempDir(), binaries(t))
+	if err := os.WriteFile(filepath.Join(m.Root(), "data", "chunkserver-1.heavy"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := m.StartProcess(t.Context(), "chunkserver-1"); err != nil {
+			t.Fatal(err)
+		}
+		answers(t, m.Addr("chunkserver-1"))
+		if err := m.Kill(t.Context(), "chunkserver-1", syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		l, err := net.Listen("tcp", m.Addr("chunkserver-1"))
+		if err != nil {
+			t.Fatalf("the killed process holds on to its port: %v", err)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// answers waits until a played process answers, which it does when it has all its memory.
+func answers(t *testing.T, addr string) {
+	t.Helper()
+	resp, err := http.Get("http://" + addr + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
 }
 
 // TestDownEndsOnlyItsOwn: a pid file may name a process that has nothing to do with the mesh.

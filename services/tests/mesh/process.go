@@ -83,27 +83,48 @@ func runs(pid int, args []string) bool {
 	return slices.Equal(have, args)
 }
 
-// signal sends a signal to a running process and says whether it ran.
-func (m *Mesh) signal(proc Process, sig syscall.Signal) (bool, error) {
+// signal sends a signal to a running process and returns its pid, 0 when it does not run.
+func (m *Mesh) signal(proc Process, sig syscall.Signal) (int, error) {
 	pid, err := m.pid(proc)
 	if err != nil || pid == 0 {
-		return false, err
+		return 0, err
 	}
 	if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return false, fmt.Errorf("signal %s (pid %d): %w", proc.Name, pid, err)
+		return 0, fmt.Errorf("signal %s (pid %d): %w", proc.Name, pid, err)
 	}
-	return true, nil
+	return pid, nil
 }
 
-// gone waits until a process has ended.
-func (m *Mesh) gone(ctx context.Context, proc Process) error {
+// gone waits until process pid has ended and holds nothing: a killed process loses its command line at once, but keeps
+// its ports and the locks of its disks until its last thread has left the kernel, and one in fdatasync takes its time.
+func gone(ctx context.Context, proc Process, pid int) error {
 	return poll(ctx, func() error {
-		pid, err := m.pid(proc)
-		if err == nil && pid != 0 {
-			err = fmt.Errorf("%s (pid %d) still runs", proc.Name, pid)
+		if pid != 0 && holds(pid) {
+			return fmt.Errorf("%s (pid %d) still runs", proc.Name, pid)
 		}
-		return err
+		return nil
 	})
+}
+
+// holds tells whether a process has a thread that is not a zombie. Zombies have given back what they held; who reaps
+// them is their parent's business.
+func holds(pid int) bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil {
+		return false // the pattern is constant
+	}
+	for _, path := range threads {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue // this thread is gone
+		}
+		// `pid (command) state …`, and the command may hold anything.
+		after := stat[bytes.LastIndexByte(stat, ')')+1:]
+		if fields := bytes.Fields(after); len(fields) > 0 && fields[0][0] != 'Z' && fields[0][0] != 'X' {
+			return true
+		}
+	}
+	return false
 }
 
 // finalError ends a poll: waiting longer helps nothing.
