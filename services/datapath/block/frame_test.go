@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/protobuf/testing/protocmp"
 	"pgregory.net/rapid"
 
@@ -50,12 +51,12 @@ func TestFrameIgnoresDirt(t *testing.T) {
 		f.Fill(0, 0, []byte("header"))
 		f.Fill(0, 10, bytes.Repeat([]byte("a"), 3000))
 		f.Fill(2, 70, bytes.Repeat([]byte("b"), 100))
-		if err := f.Encode(); err != nil {
+		if err := f.Encode(block.PackedGranuleLog2); err != nil {
 			t.Fatal(err)
 		}
 		var data [][]byte
 		for c := range 5 {
-			r := f.Request(c, nil, block.Append{GranuleLog2: block.PackedGranuleLog2})
+			r := f.Request(c, nil, block.Append{})
 			data = append(data, bytes.Clone(r.GetData()))
 		}
 		return data
@@ -82,7 +83,7 @@ func TestRequest(t *testing.T) {
 	payload := bytes.Repeat([]byte("x"), 10000)
 	f.Fill(0, 0, payload)
 	f.Fill(0, 15000, make([]byte, 5000))
-	if err := f.Encode(); err != nil {
+	if err := f.Encode(block.PackedGranuleLog2); err != nil {
 		t.Fatal(err)
 	}
 	table := crc32.MakeTable(crc32.Castagnoli)
@@ -92,7 +93,7 @@ func TestRequest(t *testing.T) {
 		Crcs: []uint32{crc32.Checksum(payload[:8192], table), crc32.Checksum(payload[8192:], table)},
 	}
 	for c := range 2 { // with one data column parity is a copy
-		got := f.Request(c, ref, block.Append{GranuleLog2: block.PackedGranuleLog2, SyncedRow: 77, Continuation: true})
+		got := f.Request(c, ref, block.Append{SyncedRow: 77, Continuation: true})
 		if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 			t.Errorf("column %d (-want +got):\n%s", c, diff)
 		}
@@ -104,11 +105,11 @@ func TestEmptyFrame(t *testing.T) {
 	soil(pool, 8, 4096)
 	f := block.NewFrame(pool, newCode(t, 2, 2), block.Size-1, 1)
 	defer f.Release()
-	if err := f.Encode(); err != nil {
+	if err := f.Encode(16); err != nil {
 		t.Fatal(err)
 	}
 	for c := range 4 {
-		if r := f.Request(c, nil, block.Append{GranuleLog2: 16}); len(r.GetData()) != 0 || len(r.GetCrcs()) != 0 || r.GetRows() != 1 {
+		if r := f.Request(c, nil, block.Append{}); len(r.GetData()) != 0 || len(r.GetCrcs()) != 0 || r.GetRows() != 1 {
 			t.Errorf("column %d: %v", c, r)
 		}
 	}
@@ -201,9 +202,9 @@ func TestSpanFill(t *testing.T) {
 		const k = 3
 		pool := new(block.Pool)
 		soil(pool, 6, 4096)
-		length := rapid.IntRange(0, 3000).Draw(t, "length")
+		length := rapid.OneOf(rapid.IntRange(0, 3000), rapid.IntRange(0, 600_000)).Draw(t, "length")
 		header := bytes.Repeat([]byte("h"), rapid.IntRange(1, 300).Draw(t, "header"))
-		row := uint64(rapid.IntRange(0, block.Size-5000).Draw(t, "row"))
+		row := uint64(rapid.IntRange(0, block.Size-300_000).Draw(t, "row"))
 		span, ok := block.Tail(k, row, len(header), length)
 		if !ok {
 			t.Fatal("no room")
@@ -219,17 +220,22 @@ func TestSpanFill(t *testing.T) {
 		_, _ = source.Read(payload)
 		span.FillHeader(f, header)
 		for at := 0; at < length; {
-			n := min(rapid.IntRange(1, 1000).Draw(t, "portion"), length-at)
+			n := min(rapid.IntRange(1, max(1000, length/3)).Draw(t, "portion"), length-at)
 			span.Fill(f, at, payload[at:at+n])
 			at += n
 		}
-		if err := f.Encode(); err != nil {
+		granule := uint32(rapid.IntRange(block.MinGranuleLog2, block.MaxGranuleLog2).Draw(t, "granule"))
+		if err := f.Encode(granule); err != nil {
 			t.Fatal(err)
 		}
 		columns := make([][]byte, k)
 		for c := range columns {
 			columns[c] = make([]byte, span.Rows)
-			copy(columns[c], f.Request(c, nil, block.Append{GranuleLog2: 16}).GetData())
+			r := f.Request(c, nil, block.Append{})
+			copy(columns[c], r.GetData())
+			if diff := cmp.Diff(block.Checksums(r.GetData(), granule), r.GetCrcs(), cmpopts.EquateEmpty()); diff != "" {
+				t.Fatalf("checksums of column %d (-of its data +of the request):\n%s", c, diff)
+			}
 		}
 		var got []byte
 		for p := range block.Pieces(span.Extent(1, k), k, 0, uint64(length)) {
@@ -256,11 +262,11 @@ func BenchmarkFrame(b *testing.B) {
 		span, _ := block.Continue(5, 0)
 		f := block.NewFrame(pool, code, span.Row, span.Rows)
 		span.Fill(f, 0, payload)
-		if err := f.Encode(); err != nil {
+		if err := f.Encode(block.StreamGranuleLog2); err != nil {
 			b.Fatal(err)
 		}
 		for c := range 9 {
-			f.Request(c, nil, block.Append{GranuleLog2: block.StreamGranuleLog2})
+			f.Request(c, nil, block.Append{})
 		}
 		f.Release()
 	}

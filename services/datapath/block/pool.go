@@ -36,12 +36,25 @@ func (p *Pool) Get(n int) *Buffer {
 	class := classOf(n)
 	b, _ := p.classes[class].Get().(*Buffer)
 	if b == nil {
-		b = &Buffer{Bytes: make([]byte, 1<<(class+minBufferLog2)), pool: p, class: class}
+		b = p.make(class)
 	}
 	b.Bytes = b.Bytes[:n]
 	b.count.Store(1)
 	p.out.Add(1)
 	return b
+}
+
+// make makes a buffer; of the largest ones it puts some more into the pool.
+func (p *Pool) make(class int) *Buffer {
+	if class < bufferClasses-1 {
+		return &Buffer{Bytes: make([]byte, 1<<(class+minBufferLog2)), pool: p, class: class}
+	}
+	slab := newSlab()
+	for len(slab) > Size {
+		p.classes[class].Put(&Buffer{Bytes: slab[:Size:Size], pool: p, class: class})
+		slab = slab[Size:]
+	}
+	return &Buffer{Bytes: slab, pool: p, class: class}
 }
 
 // Outstanding is the number of buffers that were handed out and not released: 0 when nobody leaks.

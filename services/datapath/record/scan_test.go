@@ -89,12 +89,12 @@ func pack(t fataler, k int, row uint64, headers []*typesv1.RecordHeader, payload
 		}
 		s.Fill(f, framed, payloads[i])
 	}
-	if err := f.Encode(); err != nil {
+	if err := f.Encode(13); err != nil {
 		t.Fatalf("%v", err)
 	}
 	c := columns{frame: record.Frame{Volume: 3, K: k, Row: row, Rows: layout.Rows}}
 	for i := range k {
-		c.data = append(c.data, bytes.Clone(f.Request(i, nil, block.Append{GranuleLog2: 13}).GetData()))
+		c.data = append(c.data, bytes.Clone(f.Request(i, nil, block.Append{}).GetData()))
 	}
 	return c
 }
@@ -164,12 +164,12 @@ func TestScanOfStreamFrames(t *testing.T) {
 		f := block.NewFrame(new(block.Pool), code, span.Row, span.Rows)
 		span.FillHeader(f, frame(t, h, uint64(size), uint32(span.Run)))
 		span.Fill(f, 0, payload[:size])
-		if err := f.Encode(); err != nil {
+		if err := f.Encode(16); err != nil {
 			t.Fatal(err)
 		}
 		c := columns{frame: record.Frame{K: k, Row: span.Row, Rows: span.Rows}}
 		for i := range k {
-			c.data = append(c.data, f.Request(i, nil, block.Append{GranuleLog2: 16}).GetData())
+			c.data = append(c.data, f.Request(i, nil, block.Append{}).GetData())
 		}
 		found, errs := c.scan()
 		if len(errs) != 0 || len(found) != 1 || !bytes.Equal(c.payload(found[0].Extent), payload[:size]) {

@@ -48,7 +48,7 @@ func (b *batch) lay(v *openVolume, row uint64) (laid, error) {
 	frame := block.NewFrame(&v.lane.w.pool, v.code, row, layout.Rows)
 	extents, err := b.fill(frame, layout, v, row)
 	if err == nil {
-		err = frame.Encode()
+		err = frame.Encode(block.PackedGranuleLog2)
 	}
 	if err != nil {
 		frame.Release()
@@ -59,7 +59,7 @@ func (b *batch) lay(v *openVolume, row uint64) (laid, error) {
 		rows = room // zeros to the block's end are not stored
 	}
 	out.frames = append(out.frames, laidFrame{
-		rows: rows, requests: frameRequests(v, frame, block.PackedGranuleLog2), memory: frameMemory(frame),
+		rows: rows, requests: frameRequests(v, frame), memory: frameMemory(frame),
 	})
 	out.extents = extents
 	return out, nil
@@ -104,10 +104,10 @@ func (b *batch) fail(err error) {
 }
 
 // frameRequests are the appends of an encoded frame, one per column; place and marks are filled in later.
-func frameRequests(v *openVolume, frame *block.Frame, granuleLog2 uint32) []*chunkv1.AppendRequest {
+func frameRequests(v *openVolume, frame *block.Frame) []*chunkv1.AppendRequest {
 	requests := make([]*chunkv1.AppendRequest, len(v.refs))
 	for column, ref := range v.refs {
-		requests[column] = frame.Request(column, ref, block.Append{GranuleLog2: granuleLog2})
+		requests[column] = frame.Request(column, ref, block.Append{})
 	}
 	return requests
 }

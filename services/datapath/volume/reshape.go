@@ -114,7 +114,7 @@ func (r *reshaper) fill(v *openVolume, span block.Span, header *typesv1.RecordHe
 	frame := block.NewFrame(&v.lane.w.pool, v.code, span.Row, span.Rows)
 	span.FillHeader(frame, framed)
 	r.copy(frame, span, at)
-	if err := frame.Encode(); err != nil {
+	if err := frame.Encode(block.StreamGranuleLog2); err != nil {
 		frame.Release()
 		return laidFrame{}, fmt.Errorf("coding a record of a stream: %w", err)
 	}
@@ -123,7 +123,7 @@ func (r *reshaper) fill(v *openVolume, span block.Span, header *typesv1.RecordHe
 		rows = room // zeros to the block's end are not stored
 	}
 	return laidFrame{
-		rows: rows, requests: frameRequests(v, frame, block.StreamGranuleLog2), memory: frameMemory(frame),
+		rows: rows, requests: frameRequests(v, frame), memory: frameMemory(frame),
 	}, nil
 }
 

@@ -213,11 +213,6 @@ func (s *Stream) send(t *stripe, before <-chan struct{}) (*flight, error) {
 	if err := t.seal(); err != nil {
 		return nil, err
 	}
-	v, err := s.lane.current(s.ctx)
-	if err != nil {
-		return nil, err
-	}
-	t.prepare(v)
 	if before != nil {
 		<-before
 	}

@@ -36,10 +36,6 @@ type stripe struct {
 	length, limit int
 	// last: it ends its object.
 	last bool
-
-	// requests are the encoded frame's appends to the volume they were made for.
-	requests []*chunkv1.AppendRequest
-	made     *openVolume
 }
 
 // newStripe takes memory for a stripe; free is called when nothing reads it any more.
@@ -80,7 +76,7 @@ func (t *stripe) write(p []byte) int {
 
 func (t *stripe) full() bool { return t.length == t.limit }
 
-// seal writes the record's header and computes parity. The stripe must be full, and its header of the size that it was
+// seal writes the record's header and computes parity and checksums. The stripe must be full, and its header of the size that it was
 // shaped for.
 func (t *stripe) seal() error {
 	if len(t.head) > 0 {
@@ -92,17 +88,10 @@ func (t *stripe) seal() error {
 			return fmt.Errorf("framing a record of a stream: %d bytes in a place for %d", len(framed), len(t.head))
 		}
 	}
-	if err := t.frame.Encode(); err != nil {
+	if err := t.frame.Encode(block.StreamGranuleLog2); err != nil {
 		return fmt.Errorf("coding a stripe: %w", err)
 	}
 	return nil
-}
-
-// prepare makes the appends to a volume ahead, since they take a checksum of every byte and lay should be short.
-func (t *stripe) prepare(v *openVolume) {
-	if v.scheme == t.code.Scheme() {
-		t.requests, t.made = frameRequests(v, t.frame, block.StreamGranuleLog2), v
-	}
 }
 
 // lay gives the stripe its frames in a volume.
@@ -148,11 +137,7 @@ func (t *stripe) lay(v *openVolume, row uint64) (laid, error) {
 
 // appends are the stripe's own appends, new ones for each time it is sent.
 func (t *stripe) appends(v *openVolume, carriesOn bool) []*chunkv1.AppendRequest {
-	requests := t.requests
-	if t.made != v {
-		requests = frameRequests(v, t.frame, block.StreamGranuleLog2)
-	}
-	t.requests, t.made = nil, nil
+	requests := frameRequests(v, t.frame)
 	for _, request := range requests {
 		request.Continuation = carriesOn
 	}
@@ -176,11 +161,11 @@ func openerFrame(v *openVolume, row uint64, header *typesv1.RecordHeader) (laidF
 	}
 	frame := block.NewFrame(&v.lane.w.pool, v.code, row, len(framed))
 	frame.Fill(0, 0, framed)
-	if err := frame.Encode(); err != nil {
+	if err := frame.Encode(block.StreamGranuleLog2); err != nil {
 		frame.Release()
 		return laidFrame{}, fmt.Errorf("coding the beginning of a fragment: %w", err)
 	}
 	return laidFrame{
-		rows: block.Room(row), requests: frameRequests(v, frame, block.StreamGranuleLog2), memory: frameMemory(frame),
+		rows: block.Room(row), requests: frameRequests(v, frame), memory: frameMemory(frame),
 	}, nil
 }

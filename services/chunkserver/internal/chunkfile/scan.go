@@ -214,7 +214,7 @@ func (s *scanner) verify(at int64, h *format.FrameHeader) bool {
 		s.data = make([]byte, format.BlockSize)
 	}
 	data := s.data[:h.Stored]
-	_, err := s.f.ReadAt(data, at+int64(format.FrameHeaderSize(h.Stored, h.GranuleLog2)))
+	_, err := s.f.ReadAt(data, at+int64(format.DataStart(h.Stored, h.GranuleLog2)))
 	if err != nil && !errors.Is(err, io.EOF) {
 		s.unreadable = err
 	}

@@ -25,10 +25,10 @@ func (f *Findings) Clean() bool { return len(f.Damaged) == 0 && !f.BadHeader && 
 // Errors: only pace's. What cannot be read is damaged.
 func Verify(f vfs.Reader, key format.Key, nonce uint64, entries []format.Entry, pace func(n int64) error) (Findings, error) {
 	var out Findings
-	buf := make([]byte, format.MaxFrameHeader+format.BlockSize)
+	buf := vfs.Pages(1 + format.BlockSize/vfs.PageSize)
 	for i := range entries {
 		e := entries[i]
-		n := int64(format.FrameHeaderSize(e.Stored, e.GranuleLog2)) + int64(e.Stored)
+		n := int64(format.DataStart(e.Stored, e.GranuleLog2)) + int64(e.Stored)
 		if e.Lost {
 			n = format.PageSize
 		}
@@ -55,7 +55,7 @@ func intact(b []byte, key format.Key, nonce uint64, e *format.Entry) bool {
 		h.GranuleLog2 != e.GranuleLog2 || h.Continuation != e.Continuation || !slices.Equal(h.CRCs, e.CRCs) {
 		return false
 	}
-	data := b[format.FrameHeaderSize(h.Stored, h.GranuleLog2):]
+	data := b[format.DataStart(h.Stored, h.GranuleLog2):]
 	return format.CheckData(data, h.CRCs, 0, h.GranuleLog2) < 0
 }
 

@@ -62,14 +62,14 @@ type written struct {
 // Writer appends to an open chunk. Two goroutines work while there is work: one writes, one syncs, so that writing goes
 // on during a sync and joins the next.
 type Writer struct {
-	disk   Disk
-	file   *Handle
-	key    format.Key
-	nonce  uint64
-	index  *Index
-	space  space
-	tasks  sync.WaitGroup
-	header []byte // the write loop's
+	disk  Disk
+	file  *Handle
+	key   format.Key
+	nonce uint64
+	index *Index
+	space space
+	tasks sync.WaitGroup
+	image image // the write loop's
 
 	// syncedOffset is where the last synced frame ends; frames carry it as proof of what is before.
 	syncedOffset atomic.Int64
@@ -228,8 +228,7 @@ func (w *Writer) write(a *Append) (format.Entry, error) {
 		Key: w.key, Nonce: w.nonce, Row: a.Row, Rows: a.Rows, Stored: stored, GranuleLog2: a.GranuleLog2,
 		Continuation: a.Continuation, SyncedOffset: uint64(w.syncedOffset.Load()), SyncedRow: a.SyncedRow, CRCs: entry.CRCs,
 	}
-	w.header = h.Append(w.header[:0])
-	if err := w.file.WriteVec(w.offset, w.header, a.Data); err != nil {
+	if err := w.file.WriteVec(w.offset, w.image.of(&h, a.Data)...); err != nil {
 		return format.Entry{}, w.disk.Failed("write a frame", err)
 	}
 	w.mu.Lock()

@@ -37,6 +37,7 @@ const (
 	corpusTruncated
 	corpusZeros
 	corpusBadFooter
+	corpusLarge
 	corpusEnd
 )
 
@@ -164,6 +165,10 @@ func makeCorpus(t *testing.T) {
 		if v == corpusZeros {
 			continue
 		}
+		if v == corpusLarge {
+			mustAddLarge(t, d, v)
+			continue
+		}
 		for i, n := range []int{5000, 100, 9000} {
 			a := frame(uint64(i*10_000), random(v<<8+uint64(i), n))
 			a.Rows, a.Continuation = 10_000, i == 2
@@ -189,6 +194,20 @@ func makeCorpus(t *testing.T) {
 	}
 	harm(t, file(corpusBadFooter), 28672+60, []byte{0xff})
 	trimAll(t, to)
+}
+
+// mustAddLarge adds frames on both sides of the border between small and large ones. They repeat a page: the repository
+// keeps them for ever.
+func mustAddLarge(t *testing.T, d *Disk, volume uint64) {
+	t.Helper()
+	row := uint64(0)
+	for i, n := range []int{format.LargeFrame - 1, format.LargeFrame, format.LargeFrame + 5000} {
+		a := frame(row, bytes.Repeat(random(volume<<8+uint64(i), format.PageSize), 40)[:n])
+		if err := add(d, key(volume), a); err != nil {
+			t.Fatal(err)
+		}
+		row += uint64(a.Rows)
+	}
 }
 
 func harm(t *testing.T, path string, at int64, b []byte) {

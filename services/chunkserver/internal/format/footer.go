@@ -37,7 +37,7 @@ type Entry struct {
 
 // DataOffset is where the stored bytes begin in the file.
 func (e *Entry) DataOffset() int64 {
-	return e.Offset + int64(FrameHeaderSize(e.Stored, e.GranuleLog2))
+	return e.Offset + int64(DataStart(e.Stored, e.GranuleLog2))
 }
 
 // End is the first row after the frame.

@@ -318,3 +318,27 @@ func parseSealed(b []byte, offset int64) (*Footer, error) {
 	}
 	return ParseFooter(b[:trailer.Length], trailer)
 }
+
+func TestFrameLayout(t *testing.T) {
+	for name, tt := range map[string]struct {
+		stored      uint32
+		start, size int64
+	}{
+		"empty":                 {0, 76, 4096},
+		"a page with its head":  {4096 - 80, 80, 4096},
+		"one byte more":         {4096 - 79, 80, 8192},
+		"the largest small one": {LargeFrame - 1, 76 + 4*2, 33 * 4096},
+		"the smallest large":    {LargeFrame, 4096, 33 * 4096},
+		"not a whole page":      {LargeFrame + 1, 4096, 34 * 4096},
+		"a block":               {BlockSize, 4096, 257 * 4096},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if start := int64(DataStart(tt.stored, MaxGranuleLog2)); start != tt.start {
+				t.Errorf("data begins at %d, want %d", start, tt.start)
+			}
+			if size := FrameSize(tt.stored, MaxGranuleLog2); size != tt.size {
+				t.Errorf("%d bytes, want %d", size, tt.size)
+			}
+		})
+	}
+}

@@ -11,11 +11,14 @@ const (
 	frameFixed = 72
 	// MaxFrameHeader is the longest one: 1 MiB under checksums of 4 KiB. It fits one page, so recovery reads a page.
 	MaxFrameHeader = frameFixed + 4*(BlockSize>>MinGranuleLog2) + 4
+	// LargeFrame is how many stored bytes make a frame large: then they begin on a page of their own, so that they can
+	// be written from where they are, past the page cache. Below, the page would cost more than 3 % of the space.
+	LargeFrame = 128 << 10
 
 	flagContinuation = 1 << 0
 )
 
-// FrameHeader lies at a page's beginning; the frame's stored bytes follow it directly.
+// FrameHeader lies at a page's beginning; DataStart says where the frame's stored bytes follow.
 type FrameHeader struct {
 	Key   Key
 	Nonce uint64
@@ -39,9 +42,18 @@ func FrameHeaderSize(stored uint32, granuleLog2 uint8) int {
 	return frameFixed + 4*Granules(stored, granuleLog2) + 4
 }
 
+// DataStart is where the stored bytes begin, counted from the frame's beginning: directly after the header, or on the
+// next page in a large frame.
+func DataStart(stored uint32, granuleLog2 uint8) int {
+	if stored >= LargeFrame {
+		return PageSize
+	}
+	return FrameHeaderSize(stored, granuleLog2)
+}
+
 // FrameSize is what a frame takes in the file: header and bytes, up to the next page.
 func FrameSize(stored uint32, granuleLog2 uint8) int64 {
-	return PageAlign(int64(FrameHeaderSize(stored, granuleLog2)) + int64(stored))
+	return PageAlign(int64(DataStart(stored, granuleLog2)) + int64(stored))
 }
 
 // CheckFrame says whether rows, stored bytes and granule are possible: a frame lies inside one block.

@@ -26,9 +26,9 @@ import (
 )
 
 const (
-	// openFiles bounds the files of chunks at rest that a node keeps open, over all disks: processes that run many nodes
-	// have 20,000 descriptors in all.
-	openFiles = 1024
+	// openFiles bounds the files of chunks at rest that a node keeps open, over all disks, each with up to two descriptors:
+	// processes that run many nodes have 20,000 in all.
+	openFiles = 512
 	// openFilesLeast is what each disk gets, however many there are.
 	openFilesLeast = 32
 )

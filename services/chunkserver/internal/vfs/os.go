@@ -94,8 +94,9 @@ func (OS) Lock(path string) (io.Closer, error) {
 
 // osFile calls the kernel directly: an os.File would add its poller's lock to every call, and has no pwritev.
 type osFile struct {
-	path string
-	fd   int
+	path   string
+	fd     int
+	direct direct
 }
 
 func openFile(path string, flags int) (File, error) {
@@ -107,7 +108,9 @@ func openFile(path string, flags int) (File, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	return &osFile{path: path, fd: fd}, nil
+	// Objects are read as a whole or not at all, and in no order: nothing near a small one is worth reading ahead.
+	_ = unix.Fadvise(fd, 0, 0, unix.FADV_RANDOM)
+	return &osFile{path: path, fd: fd, direct: direct{fd: -1, flags: flags}}, nil
 }
 
 func (f *osFile) fail(op string, err error) error {
@@ -120,7 +123,7 @@ func (f *osFile) fail(op string, err error) error {
 func (f *osFile) ReadAt(p []byte, off int64) (int, error) {
 	done := 0
 	for done < len(p) {
-		n, err := unix.Pread(f.fd, p[done:], off+int64(done))
+		n, err := f.pread(p[done:], off+int64(done))
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
@@ -141,6 +144,7 @@ func (f *osFile) Size() (int64, error) {
 }
 
 func (f *osFile) DropCache(off, n int64) error {
+	f.direct.forget(off, n)
 	return f.fail("fadvise", unix.Fadvise(f.fd, off, n, unix.FADV_DONTNEED))
 }
 
@@ -152,7 +156,7 @@ func (f *osFile) WriteVec(off int64, bufs ...[]byte) error {
 		if len(bufs) == 0 {
 			return nil
 		}
-		n, err := unix.Pwritev(f.fd, bufs, off)
+		n, err := f.pwritev(off, bufs)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
@@ -202,7 +206,9 @@ func (f *osFile) Allocate(off, n int64) error {
 	return f.Truncate(off + n)
 }
 
-func (f *osFile) Close() error { return f.fail("close", unix.Close(f.fd)) }
+func (f *osFile) Close() error {
+	return f.fail("close", errors.Join(f.direct.close(), unix.Close(f.fd)))
+}
 
 // ignoringEINTR repeats a call that a signal interrupted. Never used for what may not be repeated: close.
 func ignoringEINTR(call func() error) error {

@@ -4,7 +4,9 @@
 // Constraints:
 //
 //  1. Nothing is durable before Datasync (a file's bytes and size) and SyncDir (names) returned nil.
-//  2. Errors carry the errno, so that errors.Is(err, unix.ENOSPC) works through any implementation.
+//  2. Whole pages (offset, memory and lengths, see Pages) may go past the page cache: a page of a file is written either
+//     by such writes or by others, not by both at a time.
+//  3. Errors carry the errno, so that errors.Is(err, unix.ENOSPC) works through any implementation.
 package vfs
 
 import "io"
