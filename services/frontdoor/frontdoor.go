@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/drystone-store/drystone/services/frontdoor/internal/auth"
-	"github.com/drystone-store/drystone/services/frontdoor/internal/rest"
 	"github.com/drystone-store/drystone/services/kit/app"
 	"github.com/drystone-store/drystone/services/kit/rpc"
 )
@@ -51,7 +50,7 @@ func New(cfg Config, env app.Env) (*Service, error) {
 		topology:  s.links.topology,
 		writer:    writer{s.links.writer},
 		reader:    s.links.reader,
-		ready:     func() []rest.Check { return nil },
+		ready:     s.links.ready,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.links.close())

@@ -17,6 +17,7 @@ import (
 	"github.com/drystone-store/drystone/services/datapath/volume"
 	"github.com/drystone-store/drystone/services/frontdoor/internal/names"
 	"github.com/drystone-store/drystone/services/frontdoor/internal/object"
+	"github.com/drystone-store/drystone/services/frontdoor/internal/rest"
 	"github.com/drystone-store/drystone/services/kit/app"
 	"github.com/drystone-store/drystone/services/kit/limit"
 )
@@ -78,6 +79,16 @@ func newLinks(cfg Config, env app.Env) (*links, error) {
 		return l, fmt.Errorf("make the reader: %w", err)
 	}
 	return l, nil
+}
+
+// ready says whether placement has let the writer begin. Later it may be without a term for a while: reads go on, so that
+// is nothing to take a front-door out of service for.
+func (l *links) ready() []rest.Check {
+	check := rest.Check{Name: "writer"}
+	if !l.writer.Begun() {
+		check.Err = errors.New("placement has granted no term yet")
+	}
+	return []rest.Check{check}
 }
 
 // close drops connections; nothing uses them any more.

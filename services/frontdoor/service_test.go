@@ -6,8 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	metadatav1 "github.com/drystone-store/drystone/proto/gen/drystone/metadata/v1"
 	placementv1 "github.com/drystone-store/drystone/proto/gen/drystone/placement/v1"
@@ -43,6 +47,19 @@ budgets: {body_memory: 64MiB, max_puts: 10, wait: 2s}
 	}
 }
 
+// granting is a placement that grants terms once it is told to.
+type granting struct {
+	inmemory.Placement
+	grants atomic.Bool
+}
+
+func (g *granting) StartTerm(context.Context, *placementv1.StartTermRequest) (*placementv1.StartTermResponse, error) {
+	if !g.grants.Load() {
+		return nil, status.Error(codes.Unavailable, "not yet")
+	}
+	return &placementv1.StartTermResponse{Term: 1, LengthMs: 60_000, LeaseMs: 60_000}, nil
+}
+
 // The whole service runs against a metadata and a placement in this process, says when it is ready, and stops.
 func TestRun(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
@@ -52,7 +69,8 @@ func TestRun(t *testing.T) {
 	registry := rpc.NewRegistry()
 	behind := rpc.NewServer(rpc.ServerOptions{Name: "behind"})
 	metadatav1.RegisterMetadataServiceServer(behind, &inmemory.Names{})
-	placementv1.RegisterPlacementServiceServer(behind, &inmemory.Placement{})
+	placement := &granting{}
+	placementv1.RegisterPlacementServiceServer(behind, placement)
 	registry.Register("metadata", behind)
 	registry.Register("placement", behind)
 	env := app.Env{
@@ -74,15 +92,21 @@ func TestRun(t *testing.T) {
 	if s.Addrs().GRPC == "" || strings.HasSuffix(s.Addrs().REST, ":0") {
 		t.Fatalf("%+v", s.Addrs())
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		a := w.call(t, "GET", "/readyz", nil)
-		if a.status == http.StatusOK && strings.Contains(string(a.body), `"metadata":"ok"`) {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("never ready: %s", a.body)
+	says := func(status int, want string) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			a := w.call(t, "GET", "/readyz", nil)
+			if a.status == status && strings.Contains(string(a.body), want) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("/readyz never says %d %s: %d %s", status, want, a.status, a.body)
+			}
 		}
 	}
+	says(http.StatusServiceUnavailable, `"metadata":"ok","topology":"ok","writer":"placement has granted no term yet"`)
+	placement.grants.Store(true)
+	says(http.StatusOK, `"writer":"ok"`)
 	if a := w.call(t, "PUT", "/v1/buckets/bbb", nil); a.status != http.StatusOK {
 		t.Fatalf("%d %s", a.status, a.body)
 	}

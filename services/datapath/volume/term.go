@@ -70,6 +70,8 @@ type terms struct {
 	mu      sync.Mutex
 	current *term
 	changed chan struct{}
+	// any says that there was one.
+	any bool
 }
 
 func newTerms(writer string, placement placementv1.PlacementServiceClient, log *slog.Logger) *terms {
@@ -182,9 +184,16 @@ func (t *terms) expire(gone *term) {
 func (t *terms) publish(next *term) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.current = next
+	t.current, t.any = next, true
 	close(t.changed)
 	t.changed = make(chan struct{})
+}
+
+// begun says that there was a term once.
+func (t *terms) begun() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.any
 }
 
 // latest is the newest term, usable or not; nil when there is none.

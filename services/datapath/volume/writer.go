@@ -130,6 +130,9 @@ func NewWriter(c WriterConfig, d WriterDeps) (*Writer, error) {
 	return w, nil
 }
 
+// Begun says that placement has granted this writer a term. It stays true while the writer is without one.
+func (w *Writer) Begun() bool { return w.terms.begun() }
+
 // Run keeps the writer's term and its volumes until ctx ends, then lets appends on their way come to their end and
 // seals what is open, for shutdownPatience at most. It returns nil.
 func (w *Writer) Run(ctx context.Context) error {

@@ -1,12 +1,14 @@
 package rpc
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sony/gobreaker/v2"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
@@ -145,7 +147,20 @@ func (d *Dialer) newBreaker(peer, class string) *breaker.Breaker {
 	return breaker.New(breaker.Options{Peer: peer, Class: class, OnChange: func(from, to breaker.State) {
 		state.Set(float64(to))
 		d.metrics.breakerChanges.WithLabelValues(peer, class, to.String()).Inc()
-		d.log.Warn("breaker changed", slog.String("peer", peer), slog.String("class", class),
-			slog.String("from", from.String()), slog.String("to", to.String()))
+		d.log.Log(context.Background(), breakerLevel(from, to), "breaker changed", slog.String("peer", peer),
+			slog.String("class", class), slog.String("from", from.String()), slog.String("to", to.String()))
 	}})
+}
+
+// breakerLevel: that a peer is left alone, and that it is back, is worth a line; that a probe was sent to one that is
+// still dead, which happens every second, is not.
+func breakerLevel(from, to breaker.State) slog.Level {
+	switch {
+	case from == gobreaker.StateClosed:
+		return slog.LevelWarn
+	case to == gobreaker.StateClosed:
+		return slog.LevelInfo
+	default:
+		return slog.LevelDebug
+	}
 }

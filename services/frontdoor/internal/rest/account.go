@@ -55,12 +55,11 @@ func (h *Handler) account(ctx context.Context, x *exchange) {
 	h.metrics.seconds.WithLabelValues(x.op, strconv.Itoa(status)).Observe(elapsed.Seconds())
 	h.metrics.received.WithLabelValues(x.op).Add(float64(x.received))
 	h.metrics.sent.WithLabelValues(x.op).Add(float64(x.sent))
+	// Never a warning: what the server is to blame for is one already, with its cause, in the line of the RPC behind this
+	// request, and clients that hang up are their own affair.
 	level := slog.LevelInfo
-	switch {
-	case x.open:
+	if x.open {
 		level = slog.LevelDebug // Probes come every second.
-	case status >= http.StatusInternalServerError || x.aborted:
-		level = slog.LevelWarn
 	}
 	if !h.log.Enabled(ctx, level) {
 		return
