@@ -10,9 +10,7 @@ package nodes
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -35,29 +33,17 @@ const (
 
 // Placement calls placement's replicas: the one that answered last, and the others in turn when it does not. It is a
 // connection for generated clients and safe for concurrent use.
-type Placement struct {
-	conns []rpc.Conn
-	// preferred counts up with each replica that failed; modulo their number it is the next to ask.
-	preferred atomic.Uint64
-}
+type Placement struct{ replicas *rpc.Replicas }
 
-// DialPlacement opens connections to the replicas at targets ("host:port", "inproc:placement", …), lazily: it does not
-// block. Errors: no targets, a malformed one.
+// DialPlacement opens connections to the replicas at targets, lazily; see rpc.DialReplicas.
 func DialPlacement(dialer *rpc.Dialer, targets []string) (*Placement, error) {
-	if len(targets) == 0 {
-		return nil, errors.New("no placement targets")
+	r, err := rpc.DialReplicas(dialer, targets, rpc.ConnOptions{
+		Peer: "placement", MaxInFlight: placementInFlight, Timeout: attemptTimeout,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reaching placement: %w", err)
 	}
-	p := &Placement{conns: make([]rpc.Conn, 0, len(targets))}
-	for _, target := range targets {
-		conn, err := dialer.Dial(target, rpc.ConnOptions{
-			Peer: "placement", MaxInFlight: placementInFlight, Timeout: attemptTimeout,
-		})
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("dialing placement at %s: %w", target, err), p.Close())
-		}
-		p.conns = append(p.conns, conn)
-	}
-	return p, nil
+	return &Placement{r}, nil
 }
 
 // Client is the generated client over all replicas.
@@ -68,14 +54,14 @@ func (p *Placement) Client() placementv1.PlacementServiceClient {
 // Invoke makes a unary call. When a replica cannot be reached an idempotent call goes on to the next one, each replica
 // once; another call returns the error, and the caller's own next try goes to the next replica.
 func (p *Placement) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	start := p.preferred.Load()
+	start := p.replicas.Preferred()
 	var err error
-	for i := range uint64(len(p.conns)) {
+	for i := range uint64(p.replicas.Len()) {
 		err = p.attempt(ctx, start+i, method, args, reply, opts)
 		if err == nil || !unreachable(ctx, err) {
 			return err
 		}
-		p.preferred.CompareAndSwap(start+i, start+i+1)
+		p.replicas.Failed(start + i)
 		if !idempotent(method) {
 			return err
 		}
@@ -84,9 +70,7 @@ func (p *Placement) Invoke(ctx context.Context, method string, args, reply any, 
 }
 
 func (p *Placement) attempt(ctx context.Context, n uint64, method string, args, reply any, opts []grpc.CallOption) error {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
-	if err := p.conns[n%uint64(len(p.conns))].Invoke(ctx, method, args, reply, opts...); err != nil {
+	if err := p.replicas.Invoke(ctx, n, method, args, reply, opts...); err != nil {
 		return fmt.Errorf("calling placement: %w", err)
 	}
 	return nil
@@ -97,13 +81,13 @@ func (p *Placement) attempt(ctx context.Context, n uint64, method string, args, 
 func (p *Placement) NewStream(
 	ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
-	n := p.preferred.Load()
-	stream, err := p.conns[n%uint64(len(p.conns))].NewStream(ctx, desc, method, opts...)
+	n := p.replicas.Preferred()
+	stream, err := p.replicas.Conn(n).NewStream(ctx, desc, method, opts...)
 	if err != nil {
-		p.preferred.CompareAndSwap(n, n+1)
+		p.replicas.Failed(n)
 		return nil, fmt.Errorf("streaming from placement: %w", err)
 	}
-	return &replicaStream{ClientStream: stream, ctx: ctx, broke: func() { p.preferred.CompareAndSwap(n, n+1) }}, nil
+	return &replicaStream{ClientStream: stream, ctx: ctx, broke: func() { p.replicas.Failed(n) }}, nil
 }
 
 // replicaStream notices that its replica went away.
@@ -122,13 +106,7 @@ func (s *replicaStream) RecvMsg(m any) error {
 }
 
 // Close closes the connections; calls on their way fail.
-func (p *Placement) Close() error {
-	var errs []error
-	for _, conn := range p.conns {
-		errs = append(errs, conn.Close())
-	}
-	return errors.Join(errs...)
-}
+func (p *Placement) Close() error { return p.replicas.Close() }
 
 // idempotent says what may be sent to a second replica when the first one did not answer.
 func idempotent(method string) bool {

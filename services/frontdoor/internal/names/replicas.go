@@ -12,10 +12,8 @@ package names
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -42,29 +40,16 @@ const (
 
 // Replicas is a connection over all replicas of the metadata service: calls go to the one that answered last, and to
 // the others in turn when it does not. It is safe for concurrent use.
-type Replicas struct {
-	conns []rpc.Conn
-	// preferred counts up with each replica that failed; modulo their number it is the next to ask.
-	preferred atomic.Uint64
-}
+type Replicas struct{ *rpc.Replicas }
 
-// Dial opens connections to the replicas at targets ("host:port", "inproc:metadata", …), lazily: it does not block.
-// Errors: no targets, a malformed one.
+// Dial opens connections to the replicas at targets, lazily; see rpc.DialReplicas.
 func Dial(dialer *rpc.Dialer, targets []string) (*Replicas, error) {
-	if len(targets) == 0 {
-		return nil, errors.New("no metadata targets")
+	r, err := rpc.DialReplicas(dialer, targets, rpc.ConnOptions{Peer: "metadata", MaxInFlight: inFlight, Timeout: attemptTimeout})
+	if err != nil {
+		return nil, err
 	}
-	r := &Replicas{conns: make([]rpc.Conn, 0, len(targets))}
-	for _, target := range targets {
-		conn, err := dialer.Dial(target, rpc.ConnOptions{Peer: "metadata", MaxInFlight: inFlight, Timeout: attemptTimeout})
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("dialing metadata at %s: %w", target, err), r.Close())
-		}
-		r.conns = append(r.conns, conn)
-	}
-	// Front-doors spread over the replicas.
-	r.preferred.Store(rand.Uint64N(uint64(len(targets))))
-	return r, nil
+	r.Spread()
+	return &Replicas{r}, nil
 }
 
 // Client is the generated client over all replicas.
@@ -78,8 +63,8 @@ func (r *Replicas) Invoke(ctx context.Context, method string, args, reply any, o
 	pause := roundPause
 	for {
 		var err error
-		for range r.conns {
-			n := r.preferred.Load()
+		for range r.Len() {
+			n := r.Preferred()
 			err = r.attempt(ctx, n, method, args, reply, opts)
 			if err == nil || isAnswer(err) {
 				return err
@@ -90,7 +75,7 @@ func (r *Replicas) Invoke(ctx context.Context, method string, args, reply any, o
 			if ctx.Err() != nil {
 				return err
 			}
-			r.preferred.CompareAndSwap(n, n+1)
+			r.Failed(n)
 		}
 		if !sleep(ctx, pause) {
 			return err
@@ -130,9 +115,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 func (r *Replicas) attempt(ctx context.Context, n uint64, method string, args, reply any, opts []grpc.CallOption) error {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
-	if err := r.conns[n%uint64(len(r.conns))].Invoke(ctx, method, args, reply, opts...); err != nil {
+	if err := r.Replicas.Invoke(ctx, n, method, args, reply, opts...); err != nil {
 		return fmt.Errorf("calling metadata: %w", err)
 	}
 	return nil
@@ -141,15 +124,6 @@ func (r *Replicas) attempt(ctx context.Context, n uint64, method string, args, r
 // NewStream is part of grpc.ClientConnInterface; the metadata service has no streams.
 func (r *Replicas) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
 	return nil, fault.New(codes.Unimplemented, typesv1.Reason_REASON_METHOD_NOT_ALLOWED, "metadata has no streams")
-}
-
-// Close closes the connections; calls on their way fail.
-func (r *Replicas) Close() error {
-	errs := make([]error, 0, len(r.conns))
-	for _, conn := range r.conns {
-		errs = append(errs, conn.Close())
-	}
-	return errors.Join(errs...)
 }
 
 // isAnswer says that a replica dealt with the call, so that no other one needs to be asked. UNAVAILABLE with a reason

@@ -76,7 +76,7 @@ func TestInvokeAsksAnotherReplica(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a, b := &replica{errs: tc.first}, &replica{errs: tc.second}
-				r := &Replicas{conns: []rpc.Conn{a, b}}
+				r := &Replicas{rpc.NewReplicas(attemptTimeout, a, b)}
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 				defer cancel()
 				ctx, left := withDoubt(ctx)
@@ -98,7 +98,7 @@ func TestInvokeAsksAnotherReplica(t *testing.T) {
 // The end of the caller's patience in the middle of a first attempt leaves doubt.
 func TestInvokeGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &Replicas{conns: []rpc.Conn{&replica{errs: []error{errHang}}}}
+		r := &Replicas{rpc.NewReplicas(attemptTimeout, &replica{errs: []error{errHang}})}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		ctx, left := withDoubt(ctx)
@@ -115,7 +115,7 @@ func TestInvokeRemembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &replica{errs: []error{fault.New(codes.Unavailable, typesv1.Reason_REASON_UNAVAILABLE, "down")}}
 		b := &replica{}
-		r := &Replicas{conns: []rpc.Conn{a, b}}
+		r := &Replicas{rpc.NewReplicas(attemptTimeout, a, b)}
 		for range 3 {
 			if err := r.Invoke(t.Context(), "", nil, nil); err != nil {
 				t.Fatal(err)
