@@ -16,7 +16,6 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/grpclog"
 
 	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
 	metadatav1 "github.com/drystone-store/drystone/proto/gen/drystone/metadata/v1"
@@ -32,7 +31,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard)) // As cmd does.
+	log.QuietLibraries() // as main does
 	goleak.VerifyTestMain(m)
 }
 

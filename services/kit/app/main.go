@@ -35,6 +35,7 @@ const (
 // Flags: --config FILE, --check-config, --print-config, --version. SIGTERM and SIGINT end ctx; a second one ends the
 // process at once. Exit codes: 0 done, 1 run failed, 2 wrong flags or configuration. Log lines go to standard error.
 func Main[C any](name string, run func(ctx context.Context, cfg C, env Env) error) {
+	log.QuietLibraries()
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)

@@ -8,9 +8,11 @@ import (
 	"syscall"
 
 	"github.com/drystone-store/drystone/services/drystone/internal/cli"
+	"github.com/drystone-store/drystone/services/kit/log"
 )
 
 func main() {
+	log.QuietLibraries()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // from then on a signal ends the process at once
 	code := cli.Main(ctx, os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})

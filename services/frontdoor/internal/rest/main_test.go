@@ -1,14 +1,14 @@
 package rest
 
 import (
-	"io"
 	"testing"
 
 	"go.uber.org/goleak"
-	"google.golang.org/grpc/grpclog"
+
+	"github.com/drystone-store/drystone/services/kit/log"
 )
 
 func TestMain(m *testing.M) {
-	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard)) // As cmd does.
+	log.QuietLibraries() // as main does
 	goleak.VerifyTestMain(m)
 }
