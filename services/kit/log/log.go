@@ -5,10 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"strconv"
 	"sync/atomic"
 
 	"go.opentelemetry.io/otel/trace"
@@ -44,10 +44,7 @@ func NewCorrelation() string { return format(mint()) }
 
 func mint() uint64 { return rand.Uint64() }
 
-func format(id uint64) string {
-	const hexBase = 16
-	return strconv.FormatUint(id, hexBase)
-}
+func format(id uint64) string { return fmt.Sprintf("%016x", id) }
 
 // Correlation is the id.
 func (s *Scope) Correlation() string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -21,7 +22,8 @@ import (
 // Serve answers on the listeners, which it closes, until ctx ends or one fails; without listeners it waits for ctx.
 // Then it stops: health says NOT_SERVING, new calls of both transports are refused, Draining fires, running calls get
 // Grace to end, the rest is cancelled. Serve returns when the last handler has returned: until then they use what the
-// service is about to close. A server serves once. Nil after an orderly stop.
+// service is about to close. Only one that hangs, in a call to a disk that does not answer, is given up in the end, so
+// that the process can. A server serves once. Nil after an orderly stop.
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, l := range listeners {
@@ -58,7 +60,9 @@ func (s *Server) stop() {
 		s.grpc.Stop()
 		<-graceful
 	}
-	s.drain.wait(deadline.C)
+	if left := s.drain.wait(deadline.C); left > 0 {
+		s.log.Error("handlers do not end; they are left to themselves", slog.String("server", s.name), slog.Int64("handlers", left))
+	}
 }
 
 // load counts operations against a bound.
@@ -130,15 +134,26 @@ func (d *drain) leave() {
 	}
 }
 
-// wait returns when no in-process call runs; at the deadline it cancels the streams first.
-func (d *drain) wait(deadline <-chan time.Time) {
+// abandonAfter is how long cancelled calls may take to notice.
+const abandonAfter = 5 * time.Second
+
+// wait returns when no in-process call runs; at the deadline it cancels the streams first. It answers how many calls did
+// not even end then.
+func (d *drain) wait(deadline <-chan time.Time) (left int64) {
 	defer d.cancel()
+	var abandon <-chan time.Time
 	for d.running.Load() > 0 {
 		select {
 		case <-d.idle:
 		case <-deadline:
 			d.cancel()
 			deadline = nil
+			timer := time.NewTimer(abandonAfter)
+			defer timer.Stop()
+			abandon = timer.C
+		case <-abandon:
+			return d.running.Load()
 		}
 	}
+	return 0
 }

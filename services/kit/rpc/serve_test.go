@@ -5,9 +5,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
@@ -152,4 +155,36 @@ func TestRestartedPeerIsBackSoon(t *testing.T) {
 	if took, most := time.Since(begin), 5*time.Second; took > most {
 		t.Errorf("it took %v, want at most %v", took, most)
 	}
+}
+
+// A handler that hangs in a call that nothing ends must not keep the process.
+func TestServeGivesHungHandlersUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const grace = 2 * time.Second
+		hang := make(chan struct{})
+		s := rpc.NewServer(rpc.ServerOptions{Grace: grace, Unary: []grpc.UnaryServerInterceptor{
+			func(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) {
+				<-hang
+				return &healthv1.HealthCheckResponse{}, nil
+			},
+		}})
+		ctx, cancel := context.WithCancel(t.Context())
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(ctx) }()
+		var calling sync.WaitGroup
+		calling.Go(func() {
+			_, _ = healthv1.NewHealthClient(s.InProcess()).Check(t.Context(), &healthv1.HealthCheckRequest{})
+		})
+		synctest.Wait()
+		begin := time.Now()
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took < grace || took > grace+10*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		close(hang)
+		calling.Wait()
+	})
 }

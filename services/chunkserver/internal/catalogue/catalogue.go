@@ -143,11 +143,18 @@ func (l *Log) lead() {
 func (l *Log) write(records []format.ChunkRecord) error {
 	if l.slots+uint64(len(records)) > 2*uint64(l.countLive())+l.floor {
 		err := l.replace(records)
-		if err == nil || !errors.Is(err, unix.ENOSPC) {
+		if err == nil || !lacking(err) {
 			return err
 		}
+		// The file that is there is whole, and may grow longer than it should.
 	}
 	return l.append(records)
+}
+
+// lacking says that an error speaks of what there is too little of, and not of a disk that breaks.
+func lacking(err error) bool {
+	return slices.ContainsFunc([]error{unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM},
+		func(errno error) bool { return errors.Is(err, errno) })
 }
 
 func (l *Log) countLive() int {
@@ -207,7 +214,10 @@ func (l *Log) allocate(off, need int64) error {
 	}
 }
 
-// hard marks an error that breaks the log even if the file system calls it ENOSPC: bytes may have been lost.
+// ErrBroken says that the log cannot be written any more, whatever the file system's error was: bytes may have been lost.
+var ErrBroken = errors.New("the catalogue cannot be trusted any more")
+
+// hard makes an error an ErrBroken.
 func hard(doing string, err error) error { return &hardError{doing: doing, cause: err} }
 
 type hardError struct {
@@ -220,7 +230,7 @@ func (e *hardError) Error() string { return e.doing + ": " + e.cause.Error() }
 
 // Is hides that the cause is a lack of space; other errnos show.
 func (e *hardError) Is(target error) bool {
-	return target != unix.ENOSPC && errors.Is(e.cause, target)
+	return target == ErrBroken || target != unix.ENOSPC && errors.Is(e.cause, target)
 }
 
 // replace writes a new file with the live state and the records, makes it durable and removes the old one.

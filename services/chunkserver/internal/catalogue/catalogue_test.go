@@ -228,6 +228,34 @@ func TestFailedSyncBreaksTheLog(t *testing.T) {
 	}
 }
 
+// TestNoFileForANewCatalogue: what a process has too little of does not break the file that is there.
+func TestNoFileForANewCatalogue(t *testing.T) {
+	short, refused := false, 0
+	fs := faultfs.New(newFS(t), func(op faultfs.Op) error {
+		if short && op.Kind == faultfs.Create {
+			refused++
+			return unix.EMFILE
+		}
+		return nil
+	})
+	l, _ := open(t, fs)
+	l.floor = 3
+	want := state{}
+	short = true
+	for i := range 20 {
+		put(t, l, want, record(uint64(i%3), format.StateOpen))
+	}
+	if refused == 0 {
+		t.Error("no new file was tried: the test proves nothing")
+	}
+	short = false
+	put(t, l, want, record(1, format.StateSealed))
+	again, _ := open(t, fs)
+	if diff := cmp.Diff(want, contents(again)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestFullDiskStillTakesFences(t *testing.T) {
 	fs := newFS(t)
 	l, _ := open(t, fs)

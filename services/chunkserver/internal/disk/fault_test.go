@@ -327,6 +327,22 @@ func TestDamageOnTheWay(t *testing.T) {
 	mustRead(t, d, 1, data)
 }
 
+// TestBrokenCatalogueFailsTheDisk: whatever the errno, a disk whose catalogue cannot be trusted any more says so, or
+// placement would choose it again and again.
+func TestBrokenCatalogueFailsTheDisk(t *testing.T) {
+	d, arm := breaking(t, formatted(t), func(op faultfs.Op) error {
+		if op.Kind == faultfs.Datasync && strings.Contains(op.Path, "catalogue") {
+			return unix.ENOMEM
+		}
+		return nil
+	})
+	arm.Store(true)
+	wantReason(t, d.Create(header(1)), typesv1.Reason_REASON_DISK_FAILED)
+	if got := d.Status().State; got != StateFailed {
+		t.Errorf("state %v, want failed", got)
+	}
+}
+
 // TestTooManyFiles is not the disk's fault.
 func TestTooManyFiles(t *testing.T) {
 	d, arm := breaking(t, formatted(t), func(op faultfs.Op) error {

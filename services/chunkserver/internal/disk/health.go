@@ -161,7 +161,7 @@ func (h *health) Failed(doing string, err error) error {
 		return fault.Wrap(err, codes.Unavailable, typesv1.Reason_REASON_SHUTTING_DOWN, "the chunk-server stops")
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		h.set(StateFull, doing, full(err))
-	case exhausted(doing, err) != nil:
+	case exhausted(doing, err) != nil && !errors.Is(err, catalogue.ErrBroken):
 		return exhausted(doing, err)
 	case errors.Is(err, unix.EROFS):
 		h.set(StateReadOnly, doing, readOnly(err))

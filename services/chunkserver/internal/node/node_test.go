@@ -115,13 +115,6 @@ func TestOpenRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, nil, vfs.ErrLocked},
-		"a damaged identity": {func(t *testing.T, fs *crashfs.FS) {
-			mustFormat(t, fs, "cluster-1", "/a", "/b")
-			f, err := fs.Open("/b/disk.json", vfs.ReadWrite)
-			if err = errors.Join(err, f.WriteVec(5, []byte{0xff})); err != nil {
-				t.Fatal(err)
-			}
-		}, nil, format.ErrChecksum},
 		"something else": {func(t *testing.T, fs *crashfs.FS) {
 			if err := errors.Join(fs.Mkdir("/a"), fs.Mkdir("/a/photos")); err != nil {
 				t.Fatal(err)
@@ -168,6 +161,29 @@ func TestOneBrokenDisk(t *testing.T) {
 	all := newNode(t, unreadable, nil, "/a")
 	if err := all.Open(); !errors.Is(err, ErrNoDisk) {
 		t.Errorf("no disk left: %v", err)
+	}
+}
+
+// TestOneDamagedDisk: rot in what a disk says of itself costs that disk and no other, and nobody formats it anew.
+func TestOneDamagedDisk(t *testing.T) {
+	fs := crashfs.New()
+	mustFormat(t, fs, "cluster-1", "/a", "/b")
+	f, err := fs.Open("/b/disk.json", vfs.ReadWrite)
+	if err = errors.Join(err, f.WriteVec(5, []byte{0xff})); err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(t, fs, nil, "/a", "/b")
+	if err := n.Open(); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Format("cluster-1"); err != nil {
+		t.Fatal(err)
+	}
+	if got := n.Reports(); len(got) != 1 || got[0].Path != "/a" || got[0].State != disk.StateOK {
+		t.Errorf("%+v", got)
+	}
+	if _, err := disk.Identify(fs, "/b"); !errors.Is(err, format.ErrChecksum) {
+		t.Errorf("the damaged identity: %v", err)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 
 // Open identifies all disks, then opens those that are formatted, at the same time. Blank ones wait for Format, unless
 // the others say which cluster it is. Errors: ErrOtherCluster, ErrSameDisk, ErrNoFormat, ErrNoDisk, disk.ErrForeign,
-// vfs.ErrLocked, format's for a damaged identity. A disk that fails otherwise is reported as failed.
+// vfs.ErrLocked, format.ErrVersion. A disk that fails otherwise, or is damaged, is reported as failed.
 func (n *Node) Open() error {
 	found, err := n.identify()
 	if err != nil {
@@ -61,7 +61,7 @@ func (n *Node) identify() ([]candidate, error) {
 			continue
 		case err != nil:
 			// Its id is not known, so nobody can be told; placement sees it missing.
-			n.options.Log.Error("a disk cannot be read", slog.String("path", path), slog.Any("error", err))
+			n.options.Log.Error("a disk cannot be read and is left out", slog.String("path", path), slog.Any("error", err))
 			continue
 		}
 		if other, twice := seen[identity.Disk]; twice {
@@ -79,7 +79,7 @@ func (n *Node) identify() ([]candidate, error) {
 // isOperators says that an error is about what was configured, not about a disk that broke.
 func isOperators(err error) bool {
 	return slices.ContainsFunc([]error{
-		disk.ErrForeign, vfs.ErrLocked, format.ErrChecksum, format.ErrForm, format.ErrShort, format.ErrVersion,
+		disk.ErrForeign, vfs.ErrLocked, format.ErrVersion,
 	}, func(kind error) bool { return errors.Is(err, kind) })
 }
 
