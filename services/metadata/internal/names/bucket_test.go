@@ -46,7 +46,7 @@ func TestCreateBucket(t *testing.T) {
 		t.Errorf("the tenant's own bucket (-want +got):\n%s", diff)
 	}
 	_, err = n.CreateBucket(t.Context(), "other", "bucket", "rs-4-2")
-	wantReason(t, err, typesv1.Reason_REASON_BUCKET_ALREADY_EXISTS)
+	wantReason(t, err, typesv1.Reason_REASON_ACCESS_DENIED)
 
 	got, revision, err := n.GetBucket(t.Context(), "bucket")
 	if err != nil || revision == 0 {

@@ -12,7 +12,7 @@ import (
 	"github.com/drystone-store/drystone/services/metadata/internal/head"
 )
 
-// CreateBucket makes a bucket, or returns the tenant's own one of that name. Errors: BUCKET_ALREADY_EXISTS,
+// CreateBucket makes a bucket, or returns the tenant's own one of that name. Errors: ACCESS_DENIED,
 // BUCKET_CLOSING, and the index's.
 func (n *Names) CreateBucket(ctx context.Context, tenant, name, scheme string) (*metadatav1.BucketRow, error) {
 	var bucket *metadatav1.BucketRow
@@ -44,7 +44,7 @@ func (n *Names) CreateBucket(ctx context.Context, tenant, name, scheme string) (
 func mayAdopt(b *metadatav1.BucketRow, tenant string) error {
 	switch {
 	case b.GetTenant() != tenant:
-		return fault.New(codes.AlreadyExists, typesv1.Reason_REASON_BUCKET_ALREADY_EXISTS,
+		return fault.New(codes.PermissionDenied, typesv1.Reason_REASON_ACCESS_DENIED,
 			"bucket %q belongs to somebody else", b.GetName())
 	case b.GetState() == metadatav1.BucketState_BUCKET_STATE_CLOSING:
 		return errClosing(b.GetName())
