@@ -12,7 +12,7 @@ import (
 type Names interface {
 	// Bucket returns a bucket's row. Errors: NO_SUCH_BUCKET.
 	Bucket(ctx context.Context, name string, fresh bool) (*metadatav1.BucketRow, error)
-	// CreateBucket makes a bucket, or returns the tenant's own one. Errors: BUCKET_ALREADY_EXISTS, BUCKET_CLOSING.
+	// CreateBucket makes a bucket, or returns the tenant's own one. Errors: ACCESS_DENIED, BUCKET_CLOSING.
 	CreateBucket(ctx context.Context, tenant, name, scheme string) (*metadatav1.BucketRow, error)
 	// DeleteBucket removes an empty bucket; an absent one is a success. Errors: BUCKET_NOT_EMPTY, ACCESS_DENIED.
 	DeleteBucket(ctx context.Context, tenant, name string) error

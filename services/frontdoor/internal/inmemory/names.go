@@ -70,7 +70,7 @@ func (n *Names) CreateBucket(
 	defer n.mu.Unlock()
 	if b := n.buckets[req.GetName()]; b != nil {
 		if b.row.GetTenant() != req.GetTenant() {
-			return nil, fault.New(codes.AlreadyExists, typesv1.Reason_REASON_BUCKET_ALREADY_EXISTS, "it is another's")
+			return nil, fault.New(codes.PermissionDenied, typesv1.Reason_REASON_ACCESS_DENIED, "it is another's")
 		}
 		return &metadatav1.CreateBucketResponse{Bucket: b.row}, nil
 	}

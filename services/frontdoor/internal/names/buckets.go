@@ -46,7 +46,7 @@ func (c *Client) Bucket(ctx context.Context, name string, fresh bool) (*metadata
 	return resp.GetBucket(), nil
 }
 
-// CreateBucket makes a bucket, or returns the tenant's own one of that name. Errors: BUCKET_ALREADY_EXISTS,
+// CreateBucket makes a bucket, or returns the tenant's own one of that name. Errors: ACCESS_DENIED,
 // BUCKET_CLOSING.
 func (c *Client) CreateBucket(ctx context.Context, tenant, name, scheme string) (*metadatav1.BucketRow, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)

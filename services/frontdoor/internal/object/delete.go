@@ -2,6 +2,7 @@ package object
 
 import (
 	"context"
+	"math"
 
 	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
 	metadatav1 "github.com/drystone-store/drystone/proto/gen/drystone/metadata/v1"
@@ -10,13 +11,21 @@ import (
 	"github.com/drystone-store/drystone/services/kit/fault"
 )
 
-// Delete removes an object; one that is absent is gone already. Errors: those of api.v1.ObjectService.DeleteObject.
+// Delete removes an object; one that is absent is gone already. A version other than the current one is absent.
+// Errors: those of api.v1.ObjectService.DeleteObject.
 func (s *Service) Delete(ctx context.Context, req *apiv1.DeleteObjectRequest) error {
 	if err := validateKey(req.GetKey()); err != nil {
 		return err
 	}
 	cond, err := parseConditions(req.GetPreconditions())
 	if err != nil {
+		return err
+	}
+	version, err := parseVersionID(req.GetVersionId())
+	switch {
+	case fault.Is(err, typesv1.Reason_REASON_NO_SUCH_VERSION):
+		version = neverMinted
+	case err != nil:
 		return err
 	}
 	if cond.never() {
@@ -30,7 +39,10 @@ func (s *Service) Delete(ctx context.Context, req *apiv1.DeleteObjectRequest) er
 	if err != nil {
 		return err
 	}
-	err = s.deleteIn(ctx, bucket, req.GetKey(), cond)
+	if version != 0 {
+		return s.deleteVersion(ctx, req, version, cond)
+	}
+	err = s.deleteIn(ctx, bucket, req.GetKey(), cond.commit())
 	if !fault.Is(err, typesv1.Reason_REASON_NO_SUCH_BUCKET) {
 		return err
 	}
@@ -42,10 +54,44 @@ func (s *Service) Delete(ctx context.Context, req *apiv1.DeleteObjectRequest) er
 	if again.GetId() == bucket.GetId() {
 		return err
 	}
-	return s.deleteIn(ctx, again, req.GetKey(), cond)
+	return s.deleteIn(ctx, again, req.GetKey(), cond.commit())
 }
 
-func (s *Service) deleteIn(ctx context.Context, bucket *metadatav1.BucketRow, key string, cond conditions) error {
+// neverMinted is a version that no object has: the all-zero one, which a row cannot tell from none.
+const neverMinted = math.MaxUint64
+
+// deleteVersion removes a version if it is the current one; whether it still is, the commit decides by its ETag, which
+// holds the version. Preconditions are about the current version, whatever version is asked for.
+func (s *Service) deleteVersion(
+	ctx context.Context, req *apiv1.DeleteObjectRequest, version uint64, cond conditions,
+) error {
+	resp, err := s.names.Version(ctx, req.GetBucket(), req.GetKey(), 0)
+	if fault.Is(err, typesv1.Reason_REASON_NO_SUCH_KEY) {
+		return cond.checkWrite(Object{}, false)
+	}
+	if err != nil {
+		return err
+	}
+	if err := auth.Owns(ctx, resp.GetBucket().GetTenant()); err != nil {
+		return err
+	}
+	current := Object{Key: req.GetKey(), Row: resp.GetRow()}
+	if err := cond.checkWrite(current, true); err != nil {
+		return err
+	}
+	if current.Row.GetVersion() != version {
+		return nil
+	}
+	err = s.deleteIn(ctx, resp.GetBucket(), req.GetKey(), &metadatav1.Condition{IfMatch: []string{current.ETag()}})
+	if fault.Is(err, typesv1.Reason_REASON_PRECONDITION_FAILED) && !cond.writes() {
+		return nil // Somebody was faster: the version is gone.
+	}
+	return err
+}
+
+func (s *Service) deleteIn(
+	ctx context.Context, bucket *metadatav1.BucketRow, key string, cond *metadatav1.Condition,
+) error {
 	writeID, err := mintWriteID()
 	if err != nil {
 		return err
@@ -57,7 +103,7 @@ func (s *Service) deleteIn(ctx context.Context, bucket *metadatav1.BucketRow, ke
 		Row: &metadatav1.VersionRow{
 			WriteId: writeID, DeleteMarker: true, Tenant: auth.Tenant(ctx), BucketId: bucket.GetId(),
 		},
-		Condition: cond.commit(),
+		Condition: cond,
 	})
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	metadatav1 "github.com/drystone-store/drystone/proto/gen/drystone/metadata/v1"
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/frontdoor/internal/auth"
+	"github.com/drystone-store/drystone/services/frontdoor/internal/object"
 	"github.com/drystone-store/drystone/services/kit/fault"
 )
 
@@ -100,5 +101,33 @@ func TestNobodyMayDoNothing(t *testing.T) {
 	_, err := f.service.Put(t.Context(), &apiv1.PutObjectSpec{Bucket: "b", Key: "k"}, &body{})
 	if !fault.Is(err, typesv1.Reason_REASON_ACCESS_DENIED) {
 		t.Fatal(err)
+	}
+}
+
+// A version that is replaced between the look and the commit is gone already; what replaced it stays.
+func TestDeleteOfAVersionThatIsReplacedMeanwhile(t *testing.T) {
+	f := newFixture(t)
+	put := func(data string) object.Object {
+		o, err := f.service.Put(f.ctx, &apiv1.PutObjectSpec{Bucket: "b", Key: "k"}, &body{pieces: [][]byte{[]byte(data)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	old := put("old")
+	deletes := 0
+	f.names.before = func(m *metadatav1.Mutation) error {
+		if m.GetRow().GetDeleteMarker() {
+			deletes++
+			f.names.before = nil
+			put("new")
+		}
+		return nil
+	}
+	if err := f.service.Delete(f.ctx, &apiv1.DeleteObjectRequest{Bucket: "b", Key: "k", VersionId: old.VersionID()}); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.read(t, "k"); string(got) != "new" || deletes != 1 {
+		t.Errorf("%d deletes left %q", deletes, got)
 	}
 }

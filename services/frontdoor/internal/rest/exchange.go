@@ -102,7 +102,9 @@ func (x *exchange) Write(p []byte) (int, error) {
 	}
 	_ = x.control.SetWriteDeadline(in(stallTimeout)) // Every net.Conn can.
 	n, err := x.ResponseWriter.Write(p)
-	x.sent += int64(n)
+	if x.request.Method != http.MethodHead { // net/http swallows what answers a HEAD.
+		x.sent += int64(n)
+	}
 	if err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
 		panic(http.ErrAbortHandler)
 	}

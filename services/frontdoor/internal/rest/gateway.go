@@ -163,7 +163,7 @@ func handleRoutingError(
 	case http.StatusBadRequest:
 		writeError(x, fault.New(codes.InvalidArgument, typesv1.Reason_REASON_INVALID_ARGUMENT, "the path is malformed"))
 	default:
-		writeError(x, fault.New(codes.NotFound, typesv1.Reason_REASON_METHOD_NOT_ALLOWED,
+		writeError(x, fault.New(codes.NotFound, typesv1.Reason_REASON_NO_SUCH_ROUTE,
 			"there is nothing at this path; %s describes what there is", pathOpenAPI))
 	}
 }

@@ -114,6 +114,10 @@ func (h *Handler) serve(ctx context.Context, x *exchange) {
 		return
 	}
 	log.SetTenant(ctx, tenant)
+	if err := checkQuery(r); err != nil {
+		writeError(x, err)
+		return
+	}
 	r = r.WithContext(ctx)
 	bucket, key, isObject := objectPath(r.URL.Path)
 	switch {
@@ -131,7 +135,7 @@ func (h *Handler) serve(ctx context.Context, x *exchange) {
 		// The generated handlers drain bodies that they have no use for.
 		r.Body = http.NoBody
 	}
-	if isObject && key == "" && r.Method == http.MethodGet {
+	if isObject && key == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		r.URL.Path = r.URL.Path[:len(r.URL.Path)-1] // No key is empty: it is the listing.
 	}
 	// There is one marshaler, whatever a client accepts or sends; and trailers of responses are gRPC's, offering them

@@ -149,7 +149,13 @@ func describeHead(op node) {
 func describeDelete(op node) {
 	op["summary"] = "Removes an object; one that is absent is gone."
 	delete(op, "description")
-	op["parameters"] = append(pathParameters(), header("If-Match", "Remove only if the current ETag is one of these."))
+	op["parameters"] = append(pathParameters(),
+		node{
+			"name": queryVersion, "in": "query", "type": "string",
+			"description": "16 hex digits: remove only if this is the current version; any other is gone already. " +
+				"Absent: whatever is current.",
+		},
+		header("If-Match", "Remove only if the current ETag is one of these."))
 	answers(op, "204", node{"description": "It is gone."})
 }
 
@@ -172,7 +178,7 @@ func describeErrors(paths node) {
 			}
 			if fallback, ok := responses["default"].(node); ok {
 				fallback["description"] = "An error. 400 what was sent is wrong, 401 no valid token, 403 another's bucket, " +
-					"404 not there, 405, 409 not empty or taken, 412 and 304 preconditions, 413 too large, 416 range, " +
+					"404 not there, 405, 409 not empty or there with another scheme, 412 and 304 preconditions, 413 too large, 416 range, " +
 					"429 and 503 try again after Retry-After."
 			}
 		}
@@ -191,7 +197,7 @@ func pathParameters() []any {
 
 func versionParameter() node {
 	return node{
-		"name": "versionId", "in": "query", "type": "string", "description": "16 hex digits; absent: the current version.",
+		"name": queryVersion, "in": "query", "type": "string", "description": "16 hex digits; absent: the current version.",
 	}
 }
 

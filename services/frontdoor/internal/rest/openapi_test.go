@@ -37,7 +37,8 @@ func TestDescribe(t *testing.T) {
 		"DELETE /v1/buckets/{bucket}", "DELETE /v1/buckets/{bucket}/objects/{key}",
 		"GET /v1/buckets", "GET /v1/buckets/{bucket}", "GET /v1/buckets/{bucket}/objects",
 		"GET /v1/buckets/{bucket}/objects/{key}", "GET /v1/cluster",
-		"HEAD /v1/buckets/{bucket}", "HEAD /v1/buckets/{bucket}/objects/{key}",
+		"HEAD /v1/buckets", "HEAD /v1/buckets/{bucket}", "HEAD /v1/buckets/{bucket}/objects",
+		"HEAD /v1/buckets/{bucket}/objects/{key}", "HEAD /v1/cluster",
 		"PUT /v1/buckets/{bucket}", "PUT /v1/buckets/{bucket}/objects/{key}",
 	}
 	if !slices.Equal(routes, want) {

@@ -1,7 +1,10 @@
 package rest
 
 import (
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -11,6 +14,55 @@ import (
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/kit/fault"
 )
+
+// checkQuery refuses query parameters that a route does not know: whoever sends `?versionId=` with a PUT, or `?scheme=`
+// with a bucket, must not believe that it was heeded. Paths and methods that are no route are refused as such later.
+// Errors: INVALID_ARGUMENT.
+func checkQuery(r *http.Request) error {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return invalid("the query is malformed: parameters are NAME=VALUE, percent-encoded, with & between them")
+	}
+	for _, route := range routesOf(r.URL.Path) {
+		if route.method != r.Method {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(query)) {
+			parameter := lowerCamel(name)
+			switch {
+			case !slices.Contains(route.query, parameter):
+				return unknownParameter(route, name)
+			case parameter == queryVersion && query.Get(name) == "":
+				return invalid("%s: it is empty; leave it out for the current version", name)
+			}
+		}
+	}
+	return nil
+}
+
+// lowerCamel spells a parameter as JSON does; the gateway takes the spelling of the proto, `version_id`, as well.
+func lowerCamel(name string) string {
+	words := strings.Split(name, "_")
+	for i, word := range words {
+		if i > 0 && word != "" {
+			words[i] = strings.ToUpper(word[:1]) + word[1:]
+		}
+	}
+	return strings.Join(words, "")
+}
+
+func unknownParameter(r route, name string) error {
+	switch {
+	case lowerCamel(name) == queryVersion && r.method == http.MethodPut:
+		return invalid("%s: a PUT makes a version of its own and cannot name one", name)
+	case len(r.query) == 0:
+		return invalid("query parameter %.64q: %s takes none", name, r.op)
+	}
+	return invalid("query parameter %.64q: %s takes %s", name, r.op, strings.Join(r.query, ", "))
+}
 
 // putSpec makes an upload's spec of a request's path and headers. Errors: INVALID_ARGUMENT.
 func putSpec(r *http.Request, bucket, key string) (*apiv1.PutObjectSpec, error) {

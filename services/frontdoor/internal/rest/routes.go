@@ -33,25 +33,31 @@ func objectPath(path string) (bucket, key string, ok bool) {
 	return bucket, key, true
 }
 
-// route is one method of a path.
-type route struct{ method, op string }
+// route is one method of a path, with the names of the query parameters that it knows.
+type route struct {
+	method, op string
+	query      []string
+}
+
+const queryVersion = "versionId"
 
 // routesOf are what a path answers to; none for a path that is none of ours.
 func routesOf(path string) []route {
 	switch path {
 	case pathHealth, pathReady, pathOpenAPI:
-		return []route{{http.MethodGet, opOther}, {http.MethodHead, opOther}}
+		return reading(opOther)
 	case pathCluster:
-		return []route{{http.MethodGet, "GetCluster"}}
+		return reading("GetCluster")
 	case pathBuckets:
-		return []route{{http.MethodGet, "ListBuckets"}}
+		return reading("ListBuckets", "pageSize", "pageToken")
 	}
 	if _, key, ok := objectPath(path); ok && key != "" {
+		version := []string{queryVersion}
 		return []route{
-			{http.MethodGet, "GetObject"},
-			{http.MethodHead, "StatObject"},
-			{http.MethodPut, "PutObject"},
-			{http.MethodDelete, "DeleteObject"},
+			{http.MethodGet, "GetObject", version},
+			{http.MethodHead, "StatObject", version},
+			{http.MethodPut, "PutObject", nil},
+			{http.MethodDelete, "DeleteObject", version},
 		}
 	}
 	rest, ok := strings.CutPrefix(path, pathBuckets+"/")
@@ -61,16 +67,17 @@ func routesOf(path string) []route {
 	_, rest, deeper := strings.Cut(rest, "/")
 	switch {
 	case !deeper:
-		return []route{
-			{http.MethodGet, "GetBucket"},
-			{http.MethodHead, "GetBucket"},
-			{http.MethodPut, "CreateBucket"},
-			{http.MethodDelete, "DeleteBucket"},
-		}
+		return append(reading("GetBucket"),
+			route{http.MethodPut, "CreateBucket", nil}, route{http.MethodDelete, "DeleteBucket", nil})
 	case rest == "objects" || rest == "objects/":
-		return []route{{http.MethodGet, "ListObjects"}}
+		return reading("ListObjects", "prefix", "delimiter", "pageSize", "pageToken", "startAfter", "includeMetadata")
 	}
 	return nil
+}
+
+// reading is GET, and HEAD, which is the same without a body.
+func reading(op string, query ...string) []route {
+	return []route{{http.MethodGet, op, query}, {http.MethodHead, op, query}}
 }
 
 // operation names what a request asks for: a bounded set, for logs and metrics.

@@ -92,7 +92,7 @@ type CreateBucketRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 3 to 63 characters: lower-case letters, digits, dots, hyphens; S3's rules.
 	Bucket string `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
-	// `rs-k-m`; empty: the cluster's default.
+	// `rs-k-m`; empty: the cluster's default, or whatever an own bucket that exists has.
 	Scheme        string `protobuf:"bytes,2,opt,name=scheme,proto3" json:"scheme,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -488,12 +488,13 @@ const file_drystone_api_v1_bucket_service_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"-\n" +
 	"\x13DeleteBucketRequest\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\"\x16\n" +
-	"\x14DeleteBucketResponse2\x8a\x04\n" +
+	"\x14DeleteBucketResponse2\xa2\x04\n" +
 	"\rBucketService\x12|\n" +
 	"\fCreateBucket\x12$.drystone.api.v1.CreateBucketRequest\x1a%.drystone.api.v1.CreateBucketResponse\"\x1f\x82\xd3\xe4\x93\x02\x19:\x01*\x1a\x14/v1/buckets/{bucket}\x12\x90\x01\n" +
 	"\tGetBucket\x12!.drystone.api.v1.GetBucketRequest\x1a\".drystone.api.v1.GetBucketResponse\"<\x82\xd3\xe4\x93\x026Z\x1eB\x1c\n" +
-	"\x04HEAD\x12\x14/v1/buckets/{bucket}\x12\x14/v1/buckets/{bucket}\x12m\n" +
-	"\vListBuckets\x12#.drystone.api.v1.ListBucketsRequest\x1a$.drystone.api.v1.ListBucketsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/buckets\x12y\n" +
+	"\x04HEAD\x12\x14/v1/buckets/{bucket}\x12\x14/v1/buckets/{bucket}\x12\x84\x01\n" +
+	"\vListBuckets\x12#.drystone.api.v1.ListBucketsRequest\x1a$.drystone.api.v1.ListBucketsResponse\"*\x82\xd3\xe4\x93\x02$Z\x15B\x13\n" +
+	"\x04HEAD\x12\v/v1/buckets\x12\v/v1/buckets\x12y\n" +
 	"\fDeleteBucket\x12$.drystone.api.v1.DeleteBucketRequest\x1a%.drystone.api.v1.DeleteBucketResponse\"\x1c\x82\xd3\xe4\x93\x02\x16*\x14/v1/buckets/{bucket}BDZBgithub.com/drystone-store/drystone/proto/gen/drystone/api/v1;apiv1b\x06proto3"
 
 var (

@@ -34,8 +34,10 @@ const (
 //
 // BucketService makes, lists and removes buckets. Callers: clients with a token.
 type BucketServiceClient interface {
-	// Makes a bucket. Idempotent: an own bucket that exists is answered as if it had just been made.
-	// Reasons: INVALID_BUCKET_NAME, INVALID_SCHEME, SCHEME_DOES_NOT_FIT, BUCKET_ALREADY_EXISTS.
+	// Makes a bucket. Idempotent: an own bucket that exists is answered as if it had just been made, unless another scheme
+	// than its own is asked for.
+	// Reasons: INVALID_BUCKET_NAME, INVALID_SCHEME, SCHEME_DOES_NOT_FIT, BUCKET_ALREADY_EXISTS (own, with another scheme),
+	// ACCESS_DENIED (somebody else's), BUCKET_CLOSING.
 	CreateBucket(ctx context.Context, in *CreateBucketRequest, opts ...grpc.CallOption) (*CreateBucketResponse, error)
 	// Reads a bucket. Reasons: NO_SUCH_BUCKET, ACCESS_DENIED.
 	GetBucket(ctx context.Context, in *GetBucketRequest, opts ...grpc.CallOption) (*GetBucketResponse, error)
@@ -99,8 +101,10 @@ func (c *bucketServiceClient) DeleteBucket(ctx context.Context, in *DeleteBucket
 //
 // BucketService makes, lists and removes buckets. Callers: clients with a token.
 type BucketServiceServer interface {
-	// Makes a bucket. Idempotent: an own bucket that exists is answered as if it had just been made.
-	// Reasons: INVALID_BUCKET_NAME, INVALID_SCHEME, SCHEME_DOES_NOT_FIT, BUCKET_ALREADY_EXISTS.
+	// Makes a bucket. Idempotent: an own bucket that exists is answered as if it had just been made, unless another scheme
+	// than its own is asked for.
+	// Reasons: INVALID_BUCKET_NAME, INVALID_SCHEME, SCHEME_DOES_NOT_FIT, BUCKET_ALREADY_EXISTS (own, with another scheme),
+	// ACCESS_DENIED (somebody else's), BUCKET_CLOSING.
 	CreateBucket(context.Context, *CreateBucketRequest) (*CreateBucketResponse, error)
 	// Reads a bucket. Reasons: NO_SUCH_BUCKET, ACCESS_DENIED.
 	GetBucket(context.Context, *GetBucketRequest) (*GetBucketResponse, error)

@@ -488,10 +488,11 @@ const file_drystone_api_v1_cluster_service_proto_rawDesc = "" +
 	"\fVolumeCounts\x12\x18\n" +
 	"\aopening\x18\x01 \x01(\x03R\aopening\x12\x12\n" +
 	"\x04open\x18\x02 \x01(\x03R\x04open\x12\x16\n" +
-	"\x06sealed\x18\x03 \x01(\x03R\x06sealed2|\n" +
-	"\x0eClusterService\x12j\n" +
+	"\x06sealed\x18\x03 \x01(\x03R\x06sealed2\x94\x01\n" +
+	"\x0eClusterService\x12\x81\x01\n" +
 	"\n" +
-	"GetCluster\x12\".drystone.api.v1.GetClusterRequest\x1a#.drystone.api.v1.GetClusterResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/clusterBDZBgithub.com/drystone-store/drystone/proto/gen/drystone/api/v1;apiv1b\x06proto3"
+	"GetCluster\x12\".drystone.api.v1.GetClusterRequest\x1a#.drystone.api.v1.GetClusterResponse\"*\x82\xd3\xe4\x93\x02$Z\x15B\x13\n" +
+	"\x04HEAD\x12\v/v1/cluster\x12\v/v1/clusterBDZBgithub.com/drystone-store/drystone/proto/gen/drystone/api/v1;apiv1b\x06proto3"
 
 var (
 	file_drystone_api_v1_cluster_service_proto_rawDescOnce sync.Once

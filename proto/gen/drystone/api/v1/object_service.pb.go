@@ -884,8 +884,11 @@ type DeleteObjectRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Bucket string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
 	Key    string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
-	// if_match applies.
+	// if_match applies; it speaks of the current version.
 	Preconditions *Preconditions `protobuf:"bytes,3,opt,name=preconditions,proto3" json:"preconditions,omitempty"`
+	// Empty: whatever is current. Else the object is removed only if this version is still the current one when the
+	// removal is applied; any other version is gone already, and what is current stays.
+	VersionId     string `protobuf:"bytes,4,opt,name=version_id,json=versionId,proto3" json:"version_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -939,6 +942,13 @@ func (x *DeleteObjectRequest) GetPreconditions() *Preconditions {
 		return x.Preconditions
 	}
 	return nil
+}
+
+func (x *DeleteObjectRequest) GetVersionId() string {
+	if x != nil {
+		return x.VersionId
+	}
+	return ""
 }
 
 type DeleteObjectResponse struct {
@@ -1209,11 +1219,13 @@ const file_drystone_api_v1_object_service_proto_rawDesc = "" +
 	"version_id\x18\x03 \x01(\tR\tversionId\x12D\n" +
 	"\rpreconditions\x18\x04 \x01(\v2\x1e.drystone.api.v1.PreconditionsR\rpreconditions\"E\n" +
 	"\x12StatObjectResponse\x12/\n" +
-	"\x06object\x18\x01 \x01(\v2\x17.drystone.api.v1.ObjectR\x06object\"\x85\x01\n" +
+	"\x06object\x18\x01 \x01(\v2\x17.drystone.api.v1.ObjectR\x06object\"\xa4\x01\n" +
 	"\x13DeleteObjectRequest\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12D\n" +
-	"\rpreconditions\x18\x03 \x01(\v2\x1e.drystone.api.v1.PreconditionsR\rpreconditions\"\x16\n" +
+	"\rpreconditions\x18\x03 \x01(\v2\x1e.drystone.api.v1.PreconditionsR\rpreconditions\x12\x1d\n" +
+	"\n" +
+	"version_id\x18\x04 \x01(\tR\tversionId\"\x16\n" +
 	"\x14DeleteObjectResponse\"\xea\x01\n" +
 	"\x12ListObjectsRequest\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x16\n" +
@@ -1228,10 +1240,11 @@ const file_drystone_api_v1_object_service_proto_rawDesc = "" +
 	"\x13ListObjectsResponse\x121\n" +
 	"\aobjects\x18\x01 \x03(\v2\x17.drystone.api.v1.ObjectR\aobjects\x12\x1a\n" +
 	"\bprefixes\x18\x02 \x03(\tR\bprefixes\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken2\xac\x05\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken2\xd5\x05\n" +
 	"\rObjectService\x12y\n" +
-	"\tPutObject\x12!.drystone.api.v1.PutObjectRequest\x1a\".drystone.api.v1.PutObjectResponse\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\x1a\x18/v1/buckets/*/objects/**(\x01\x12~\n" +
-	"\vListObjects\x12#.drystone.api.v1.ListObjectsRequest\x1a$.drystone.api.v1.ListObjectsResponse\"$\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/buckets/{bucket}/objects\x12\x83\x01\n" +
+	"\tPutObject\x12!.drystone.api.v1.PutObjectRequest\x1a\".drystone.api.v1.PutObjectResponse\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\x1a\x18/v1/buckets/*/objects/**(\x01\x12\xa6\x01\n" +
+	"\vListObjects\x12#.drystone.api.v1.ListObjectsRequest\x1a$.drystone.api.v1.ListObjectsResponse\"L\x82\xd3\xe4\x93\x02FZ&B$\n" +
+	"\x04HEAD\x12\x1c/v1/buckets/{bucket}/objects\x12\x1c/v1/buckets/{bucket}/objects\x12\x83\x01\n" +
 	"\tGetObject\x12!.drystone.api.v1.GetObjectRequest\x1a\".drystone.api.v1.GetObjectResponse\"-\x82\xd3\xe4\x93\x02'\x12%/v1/buckets/{bucket}/objects/{key=**}0\x01\x12\x8c\x01\n" +
 	"\n" +
 	"StatObject\x12\".drystone.api.v1.StatObjectRequest\x1a#.drystone.api.v1.StatObjectResponse\"5\x82\xd3\xe4\x93\x02/B-\n" +

@@ -48,8 +48,8 @@ type ObjectServiceClient interface {
 	GetObject(ctx context.Context, in *GetObjectRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetObjectResponse], error)
 	// Describes an object; over REST it is HEAD. Reasons: as GetObject's.
 	StatObject(ctx context.Context, in *StatObjectRequest, opts ...grpc.CallOption) (*StatObjectResponse, error)
-	// Removes an object. Idempotent: one that is absent is gone. Reasons: NO_SUCH_BUCKET, PRECONDITION_FAILED,
-	// OUTCOME_UNKNOWN.
+	// Removes an object. Idempotent: one that is absent is gone. Reasons: NO_SUCH_BUCKET, INVALID_ARGUMENT,
+	// PRECONDITION_FAILED, OUTCOME_UNKNOWN.
 	DeleteObject(ctx context.Context, in *DeleteObjectRequest, opts ...grpc.CallOption) (*DeleteObjectResponse, error)
 }
 
@@ -145,8 +145,8 @@ type ObjectServiceServer interface {
 	GetObject(*GetObjectRequest, grpc.ServerStreamingServer[GetObjectResponse]) error
 	// Describes an object; over REST it is HEAD. Reasons: as GetObject's.
 	StatObject(context.Context, *StatObjectRequest) (*StatObjectResponse, error)
-	// Removes an object. Idempotent: one that is absent is gone. Reasons: NO_SUCH_BUCKET, PRECONDITION_FAILED,
-	// OUTCOME_UNKNOWN.
+	// Removes an object. Idempotent: one that is absent is gone. Reasons: NO_SUCH_BUCKET, INVALID_ARGUMENT,
+	// PRECONDITION_FAILED, OUTCOME_UNKNOWN.
 	DeleteObject(context.Context, *DeleteObjectRequest) (*DeleteObjectResponse, error)
 	mustEmbedUnimplementedObjectServiceServer()
 }

@@ -38,7 +38,8 @@ const (
 // MetadataService answers for names. Callers: front-door; repair. Reads are linearizable on every replica: each
 // joins a barrier that starts after it arrived. Reads are idempotent, and so are writes under their write id.
 type MetadataServiceClient interface {
-	// Makes a bucket, or returns the tenant's own one of that name. Reasons: BUCKET_ALREADY_EXISTS, BUCKET_CLOSING.
+	// Makes a bucket, or returns the tenant's own one of that name, whatever its scheme. Reasons: ACCESS_DENIED,
+	// BUCKET_CLOSING.
 	CreateBucket(ctx context.Context, in *CreateBucketRequest, opts ...grpc.CallOption) (*CreateBucketResponse, error)
 	// Reads a bucket. Reasons: NO_SUCH_BUCKET.
 	GetBucket(ctx context.Context, in *GetBucketRequest, opts ...grpc.CallOption) (*GetBucketResponse, error)
@@ -155,7 +156,8 @@ func (c *metadataServiceClient) RaiseFloor(ctx context.Context, in *RaiseFloorRe
 // MetadataService answers for names. Callers: front-door; repair. Reads are linearizable on every replica: each
 // joins a barrier that starts after it arrived. Reads are idempotent, and so are writes under their write id.
 type MetadataServiceServer interface {
-	// Makes a bucket, or returns the tenant's own one of that name. Reasons: BUCKET_ALREADY_EXISTS, BUCKET_CLOSING.
+	// Makes a bucket, or returns the tenant's own one of that name, whatever its scheme. Reasons: ACCESS_DENIED,
+	// BUCKET_CLOSING.
 	CreateBucket(context.Context, *CreateBucketRequest) (*CreateBucketResponse, error)
 	// Reads a bucket. Reasons: NO_SUCH_BUCKET.
 	GetBucket(context.Context, *GetBucketRequest) (*GetBucketResponse, error)

@@ -45,7 +45,8 @@ const (
 	Reason_REASON_RANGE_NOT_SATISFIABLE Reason = 13 // OUT_OF_RANGE, HTTP 416.
 	Reason_REASON_PRECONDITION_FAILED   Reason = 14 // FAILED_PRECONDITION, HTTP 412.
 	Reason_REASON_NOT_MODIFIED          Reason = 15 // FAILED_PRECONDITION, HTTP 304.
-	Reason_REASON_METHOD_NOT_ALLOWED    Reason = 16 // UNIMPLEMENTED: no such route.
+	Reason_REASON_METHOD_NOT_ALLOWED    Reason = 16 // UNIMPLEMENTED: the path does not answer to this method.
+	Reason_REASON_NO_SUCH_ROUTE         Reason = 17 // NOT_FOUND: the API has nothing at this path.
 	// Who may: UNAUTHENTICATED (401) and PERMISSION_DENIED (403).
 	Reason_REASON_UNAUTHENTICATED Reason = 20
 	Reason_REASON_ACCESS_DENIED   Reason = 21
@@ -54,7 +55,7 @@ const (
 	Reason_REASON_NO_SUCH_KEY           Reason = 31 // NOT_FOUND
 	Reason_REASON_NO_SUCH_VERSION       Reason = 32 // NOT_FOUND
 	Reason_REASON_BUCKET_NOT_EMPTY      Reason = 33 // FAILED_PRECONDITION, HTTP 409.
-	Reason_REASON_BUCKET_ALREADY_EXISTS Reason = 34 // ALREADY_EXISTS: it is somebody else's, HTTP 409.
+	Reason_REASON_BUCKET_ALREADY_EXISTS Reason = 34 // ALREADY_EXISTS: it is the caller's own, with another scheme; HTTP 409.
 	Reason_REASON_BUCKET_CLOSING        Reason = 35 // ABORTED: a delete of this bucket is being decided; try again.
 	// Load and outages: UNAVAILABLE (503) or RESOURCE_EXHAUSTED (429), with RetryInfo.
 	Reason_REASON_OVERLOADED        Reason = 40
@@ -107,6 +108,7 @@ var (
 		14:  "REASON_PRECONDITION_FAILED",
 		15:  "REASON_NOT_MODIFIED",
 		16:  "REASON_METHOD_NOT_ALLOWED",
+		17:  "REASON_NO_SUCH_ROUTE",
 		20:  "REASON_UNAUTHENTICATED",
 		21:  "REASON_ACCESS_DENIED",
 		30:  "REASON_NO_SUCH_BUCKET",
@@ -158,6 +160,7 @@ var (
 		"REASON_PRECONDITION_FAILED":   14,
 		"REASON_NOT_MODIFIED":          15,
 		"REASON_METHOD_NOT_ALLOWED":    16,
+		"REASON_NO_SUCH_ROUTE":         17,
 		"REASON_UNAUTHENTICATED":       20,
 		"REASON_ACCESS_DENIED":         21,
 		"REASON_NO_SUCH_BUCKET":        30,
@@ -594,7 +597,7 @@ const file_drystone_types_v1_types_proto_rawDesc = "" +
 	"\x03run\x18\x04 \x01(\rR\x03run\"U\n" +
 	"\bChecksum\x123\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1f.drystone.types.v1.ChecksumKindR\x04kind\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value*\xb4\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value*\xce\n" +
 	"\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
@@ -614,7 +617,8 @@ const file_drystone_types_v1_types_proto_rawDesc = "" +
 	"\x1cREASON_RANGE_NOT_SATISFIABLE\x10\r\x12\x1e\n" +
 	"\x1aREASON_PRECONDITION_FAILED\x10\x0e\x12\x17\n" +
 	"\x13REASON_NOT_MODIFIED\x10\x0f\x12\x1d\n" +
-	"\x19REASON_METHOD_NOT_ALLOWED\x10\x10\x12\x1a\n" +
+	"\x19REASON_METHOD_NOT_ALLOWED\x10\x10\x12\x18\n" +
+	"\x14REASON_NO_SUCH_ROUTE\x10\x11\x12\x1a\n" +
 	"\x16REASON_UNAUTHENTICATED\x10\x14\x12\x18\n" +
 	"\x14REASON_ACCESS_DENIED\x10\x15\x12\x19\n" +
 	"\x15REASON_NO_SUCH_BUCKET\x10\x1e\x12\x16\n" +
