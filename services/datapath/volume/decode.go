@@ -161,7 +161,7 @@ func (p *stripeRead) decode() error {
 		if err != nil {
 			return err
 		}
-		p.buffers = append(p.buffers, buffer)
+		piece.buffer = buffer
 		shards[piece.Column] = buffer.Bytes[:0]
 		want = append(want, piece.Column)
 	}

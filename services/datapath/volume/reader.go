@@ -57,17 +57,10 @@ type MemberHealth interface {
 	Healthy(member *placementv1.Member) bool
 }
 
-// ReaderMemory is a budget of bytes shared by all reads; *limit.Bytes is one.
-type ReaderMemory interface {
-	Acquire(ctx context.Context, n int64) error
-	TryAcquire(n int64) bool
-	Release(n int64)
-}
-
 // ReaderOptions configure a Reader.
 type ReaderOptions struct {
-	// Memory bounds the buffers of all reads together; required. It should hold two stripes of the widest scheme:
-	// with less, reads run one after the other.
+	// Memory bounds the buffers of all reads together; required, and this Reader's alone, which reserves an eighth of it
+	// for small reads. The rest should hold two stripes of the widest scheme: with less, reads run one after the other.
 	Memory ReaderMemory
 	// Pool gives the buffers; required.
 	Pool *block.Pool
@@ -86,6 +79,8 @@ type Reader struct {
 	chunks  ChunkReader
 	health  MemberHealth
 	memory  ReaderMemory
+	// small is the part of the memory that was reserved for small reads; nil if there is too little to share.
+	small   ReaderMemory
 	pool    *block.Pool
 	timeout time.Duration
 	avoided *avoided
@@ -107,8 +102,12 @@ func NewReader(volumes ReaderMap, chunks ChunkReader, o ReaderOptions) (*Reader,
 	if o.AttemptTimeout == 0 {
 		o.AttemptTimeout = DefaultAttemptTimeout
 	}
+	small, err := reserveSmall(o.Memory)
+	if err != nil {
+		return nil, fmt.Errorf("making a volume reader: %w", err)
+	}
 	return &Reader{
-		volumes: volumes, chunks: chunks, health: o.Health, memory: o.Memory, pool: o.Pool, timeout: o.AttemptTimeout,
+		volumes: volumes, chunks: chunks, health: o.Health, memory: o.Memory, small: small, pool: o.Pool, timeout: o.AttemptTimeout,
 		avoided: newAvoided(o.AttemptTimeout), detours: newDetourBudget(), metrics: metrics,
 	}, nil
 }
@@ -119,7 +118,8 @@ func NewReader(volumes ReaderMap, chunks ChunkReader, o ReaderOptions) (*Reader,
 //
 // Errors: TOO_MUCH_LOST (DATA_LOSS when columns are gone or damaged for good, UNAVAILABLE with a delay when members may
 // come back); NO_SUCH_VOLUME: ask metadata for the same version again; RANGE_NOT_SATISFIABLE beyond the extents' end;
-// OVERLOADED; the context's; those of the map.
+// OVERLOADED, with a delay when no memory came free in time, also after bytes were emitted; the context's; those of the
+// map.
 func (r *Reader) Read(
 	ctx context.Context, extents []*typesv1.Extent, offset, length int64, emit func([]byte) error,
 ) error {
@@ -160,6 +160,8 @@ type reading struct {
 
 	queue []*stripeRead
 	room  [readParts]*stripeRead // of queue
+	// small: it draws on the memory for small reads first.
+	small bool
 	// wanted is the memory that the next part has to begin with, in bytes.
 	wanted int64
 	// refreshed names the volume whose entry was read anew since the last byte was emitted.
@@ -191,7 +193,7 @@ func (d *reading) seek(offset, length int64) error {
 		return fault.New(codes.OutOfRange, typesv1.Reason_REASON_RANGE_NOT_SATISFIABLE,
 			"bytes %d to %d of %d", offset, offset+length, total)
 	}
-	d.left = uint64(length)
+	d.left, d.small = uint64(length), length <= smallRead
 	d.next, d.ahead = d.at, d.left
 	return nil
 }
@@ -241,6 +243,7 @@ func (d *reading) emitPart(p *stripeRead) error {
 			clear(d.refreshed)
 			d.lostSince = time.Time{}
 		}
+		p.shed(i)
 	}
 	return nil
 }
@@ -279,20 +282,17 @@ func (d *reading) fetchAhead() error {
 }
 
 // start takes the memory for a part, puts it into the queue and sets it going. It says false with an error when the
-// context ended, without one when memory is short.
+// context ended or the first part's memory did not come in time, without one when memory is short for a further part.
 func (d *reading) start(p *stripeRead, first bool) (bool, error) {
-	need := p.firstNeed()
 	if first {
-		need = max(need, d.wanted)
+		need := max(p.firstNeed(), d.wanted)
 		d.wanted = 0
-		if err := d.reader.memory.Acquire(d.ctx, need); err != nil {
-			return false, fmt.Errorf("waiting for memory to read with: %w", err)
+		if err := p.acquire(d.ctx, need); err != nil {
+			return false, err
 		}
-	} else if !d.reader.memory.TryAcquire(need) {
+	} else if !p.tryAcquire(p.firstNeed()) {
 		return false, nil
 	}
-	p.grants = append(p.grants, need)
-	p.credit = need
 	d.queue = append(d.queue, p)
 	d.next, d.ahead = d.advance(d.next, p.bytes), d.ahead-p.bytes
 	var ctx context.Context

@@ -3,6 +3,7 @@ package volume
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	chunkv1 "github.com/drystone-store/drystone/proto/gen/drystone/chunk/v1"
@@ -39,19 +40,21 @@ type stripeRead struct {
 	answers chan answer
 	running int
 	timer   *time.Timer
-	// buffers hold what was delivered.
-	buffers []*block.Buffer
-	// grants were taken of the reader's memory, credit is what no buffer uses of them, in bytes.
-	grants  []int64
-	credit  int64
 	decoded bool
+	// memory is the budget that the part lives on. nominal is what was asked of it, in bytes, held what it gave, which is
+	// less when that was more than all of it; credit is the part of nominal that no buffer uses.
+	memory                ReaderMemory
+	nominal, held, credit int64
+	// settled: the runner has ended, what is above is the reading's.
+	settled atomic.Bool
 }
 
-// wantedPiece is a piece of the extent; data is there once it is ready.
+// wantedPiece is a piece of the extent; data, which lies in buffer, is there once it is ready.
 type wantedPiece struct {
 	block.Piece
-	data  []byte
-	ready bool // the reading's
+	data   []byte
+	buffer *block.Buffer
+	ready  bool // the reading's
 }
 
 func (w *wantedPiece) rows() rowRange { return rowRange{w.Row, w.Row + uint64(w.Length)} }
@@ -161,25 +164,28 @@ func (p *stripeRead) chunk(c int) chunkKey {
 
 // release gives all memory and the part itself back; nothing of it runs any more.
 func (p *stripeRead) release() {
-	for _, b := range p.buffers {
-		b.Release()
+	for i := range p.pieces {
+		if buffer := p.pieces[i].buffer; buffer != nil {
+			buffer.Release()
+		}
 	}
 	for c := range p.columns {
 		if source := p.columns[c].source; source != nil {
 			source.Release()
 		}
 	}
-	for _, n := range p.grants {
-		p.reader.memory.Release(n)
+	if p.held > 0 {
+		p.memory.Release(p.held)
 	}
 	for len(p.events) > 0 {
 		<-p.events
 	}
 	clear(p.pieces)
 	clear(p.columns)
-	clear(p.buffers)
-	p.pieces, p.columns, p.buffers, p.grants = p.pieces[:0], p.columns[:0], p.buffers[:0], p.grants[:0]
-	p.owner, p.volume, p.cancel, p.bytes, p.credit, p.decoded = nil, nil, nil, 0, 0, false
+	p.pieces, p.columns = p.pieces[:0], p.columns[:0]
+	p.owner, p.volume, p.cancel, p.bytes, p.decoded = nil, nil, nil, 0, false
+	p.memory, p.nominal, p.held, p.credit = nil, 0, 0, 0
+	p.settled.Store(false)
 	p.reader.parts.Put(p)
 }
 
@@ -208,6 +214,8 @@ func (p *stripeRead) run(ctx context.Context) {
 		p.running--
 		p.give(p.columns[a.column].pending)
 	}
+	p.settle()
+	p.settled.Store(true)
 }
 
 // gather asks the chunks that hold the pieces, and others for what those do not give.
@@ -327,7 +335,7 @@ func (p *stripeRead) receive(ctx context.Context, a answer) error {
 	column.source, column.has, column.data = buffer, column.asked, buffer.Bytes
 	if i := column.piece; i >= 0 && p.pieces[i].data == nil && column.has.covers(p.pieces[i].rows()) {
 		// The piece keeps the buffer; it stays good as a source.
-		p.buffers, column.source = append(p.buffers, buffer), nil
+		p.pieces[i].buffer, column.source = buffer, nil
 		p.deliver(i, buffer.Bytes[p.pieces[i].Row-column.has.lo:])
 	}
 	return nil

@@ -27,10 +27,14 @@ type BytesOptions struct {
 // a small configured budget into a permanent error that no retry heals. So the budget may be overrun by one such
 // request, never by two.
 type Bytes struct {
-	budget int64
-	sem    *semaphore.Weighted
-	used   atomic.Int64
-	queued atomic.Int64
+	total int64
+	// reserved is what others have of the total for good; it is taken of sem.
+	reserved atomic.Int64
+	sem      *semaphore.Weighted
+	used     atomic.Int64
+	queued   atomic.Int64
+	// parent counts what is used here in its metrics as well; nil for a budget that was not reserved of another.
+	parent *Bytes
 }
 
 // NewBytes makes a budget and registers its metrics. Errors: no budget, a name that is registered already.
@@ -38,13 +42,13 @@ func NewBytes(o BytesOptions) (*Bytes, error) {
 	if o.Budget < 1 {
 		return nil, fmt.Errorf("byte budget %q: %d bytes: need at least 1", o.Name, o.Budget)
 	}
-	b := &Bytes{budget: o.Budget, sem: semaphore.NewWeighted(o.Budget)}
+	b := &Bytes{total: o.Budget, sem: semaphore.NewWeighted(o.Budget)}
 	if o.Metrics == nil {
 		return b, nil
 	}
 	labels := prometheus.Labels{"limiter": o.Name}
 	return b, register(o.Metrics, o.Name,
-		gauge("drystone_byte_budget_bytes", "The budget.", labels, func() float64 { return float64(b.budget) }),
+		gauge("drystone_byte_budget_bytes", "The budget.", labels, func() float64 { return float64(b.total) }),
 		gauge("drystone_byte_budget_used_bytes", "Bytes given out.", labels, func() float64 { return float64(b.used.Load()) }),
 		gauge("drystone_byte_budget_waiting", "Requests that wait for bytes.", labels, func() float64 { return float64(b.queued.Load()) }),
 	)
@@ -58,14 +62,14 @@ func (b *Bytes) Acquire(ctx context.Context, n int64) error {
 		return nil
 	}
 	if !b.sem.TryAcquire(n) {
-		b.queued.Add(1)
+		b.queue(1)
 		err := b.sem.Acquire(ctx, n)
-		b.queued.Add(-1)
+		b.queue(-1)
 		if err != nil {
 			return fault.FromContext(err)
 		}
 	}
-	b.used.Add(n)
+	b.count(n)
 	return nil
 }
 
@@ -78,7 +82,7 @@ func (b *Bytes) TryAcquire(n int64) bool {
 	if !b.sem.TryAcquire(n) {
 		return false
 	}
-	b.used.Add(n)
+	b.count(n)
 	return true
 }
 
@@ -88,11 +92,33 @@ func (b *Bytes) Release(n int64) {
 	if n == 0 {
 		return
 	}
-	b.used.Add(-n)
+	b.count(-n)
 	b.sem.Release(n)
 }
 
-// Budget is the configured number of bytes.
-func (b *Bytes) Budget() int64 { return b.budget }
+// Reserve splits n bytes off for good and returns a budget of them: who draws on it never waits behind those who draw on
+// the rest. The metrics show both as one. Call it before the budget is used. Errors: not more than n bytes are free.
+func (b *Bytes) Reserve(n int64) (*Bytes, error) {
+	if n < 1 || n >= b.Budget() || !b.sem.TryAcquire(n) {
+		return nil, fmt.Errorf("reserving %d of %d bytes: no such part of the budget is free", n, b.Budget())
+	}
+	b.reserved.Add(n)
+	return &Bytes{total: n, sem: semaphore.NewWeighted(n), parent: b}, nil
+}
 
-func (b *Bytes) clamp(n int64) int64 { return max(0, min(n, b.budget)) }
+// Budget is the number of bytes that can be had: what was configured, less what was reserved of it.
+func (b *Bytes) Budget() int64 { return b.total - b.reserved.Load() }
+
+func (b *Bytes) clamp(n int64) int64 { return max(0, min(n, b.Budget())) }
+
+func (b *Bytes) count(n int64) {
+	for ; b != nil; b = b.parent {
+		b.used.Add(n)
+	}
+}
+
+func (b *Bytes) queue(n int64) {
+	for ; b != nil; b = b.parent {
+		b.queued.Add(n)
+	}
+}

@@ -163,6 +163,9 @@ func TestBytesClamp(t *testing.T) {
 		if len(got) != 0 {
 			t.Fatal("it did not wait")
 		}
+		if b.TryAcquire(1) {
+			t.Error("somebody overtook who waits")
+		}
 		b.Release(1)
 		if err := <-got; err != nil {
 			t.Fatal(err)
@@ -228,6 +231,55 @@ func TestBytesNeverOverrun(t *testing.T) {
 		}
 		if !b.TryAcquire(budget) {
 			t.Fatal("bytes were lost")
+		}
+	})
+}
+
+// Who draws on a part that was reserved does not wait behind those who draw on the rest, and the other way round.
+func TestBytesReserve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := prometheus.NewPedanticRegistry()
+		b := newBytes(t, 10, r)
+		part, err := b.Reserve(2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.Budget() != 8 || part.Budget() != 2 {
+			t.Errorf("budgets of %d and %d", b.Budget(), part.Budget())
+		}
+		if err := b.Acquire(t.Context(), 100); err != nil { // clamped to what is left
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		waited := make(chan error, 1)
+		go func() { waited <- b.Acquire(ctx, 1) }()
+		synctest.Wait()
+		if err := part.Acquire(t.Context(), 2); err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]float64{
+			"drystone_byte_budget_used_bytes": 10, "drystone_byte_budget_bytes": 10, "drystone_byte_budget_waiting": 1,
+		} {
+			if got := value(t, r, name); got != want {
+				t.Errorf("%s is %v, want %v", name, got, want)
+			}
+		}
+		if _, err := b.Reserve(1); err == nil {
+			t.Error("bytes in use were reserved")
+		}
+		cancel()
+		if err := <-waited; fault.Code(err) != codes.Canceled {
+			t.Errorf("who waited for the rest: %v", err)
+		}
+		part.Release(2)
+		b.Release(100)
+		if used := value(t, r, "drystone_byte_budget_used_bytes"); used != 0 {
+			t.Errorf("%v bytes are in use", used)
+		}
+		for _, n := range []int64{-1, 0, 8, 9} {
+			if _, err := b.Reserve(n); err == nil {
+				t.Errorf("%d of 8 bytes were reserved", n)
+			}
 		}
 	})
 }
