@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -166,7 +167,7 @@ func (s *Store) startFrontDoor(m *mesh) error {
 	service, err := frontdoor.New(frontdoor.Config{
 		Name: frontdoor.Target, RESTListen: s.cfg.REST, GRPCListen: s.cfg.GRPC,
 		Metadata: []string{inproc + metadata.Target}, Placement: []string{inproc + placement.Target},
-		TokenFile: config.SecretFile(s.dir.TokenPath()),
+		TokenFile: config.SecretFile(s.dir.TokenPath()), Grace: requestPatience,
 	}, s.env(m, frontdoor.Target, ""))
 	if err != nil {
 		return fmt.Errorf("start front-door: %w", err)
@@ -209,6 +210,14 @@ func (m *mesh) ended(ctx context.Context, failed *member) error {
 	return nil
 }
 
+// tellLater says what a stop waits for if it has to wait at all; the returned function takes that back.
+func (m *mesh) tellLater(ctx context.Context, after time.Duration) func() bool {
+	return time.AfterFunc(after, func() {
+		m.log.WarnContext(ctx, "stopping waits for requests that run: they are cut off then, and nothing of them is stored; "+
+			"a second signal ends the process at once", slog.Duration("at_most", requestPatience))
+	}).Stop
+}
+
 // stop ends everything, callers before those they call.
 func (m *mesh) stop(ctx context.Context) error {
 	var errs []error
@@ -220,12 +229,8 @@ func (m *mesh) stop(ctx context.Context) error {
 	draining, cancel := context.WithTimeout(ctx, drainPatience)
 	defer cancel()
 	step("the front-door", func() error {
-		err := m.crew.stop(draining, is(frontdoor.Target))
-		if errors.Is(err, context.DeadlineExceeded) {
-			m.log.WarnContext(ctx, "requests that did not end were cut off; nothing of them is stored")
-			return nil
-		}
-		return err
+		defer m.tellLater(ctx, quietStop)()
+		return m.crew.stop(draining, is(frontdoor.Target))
 	})
 
 	rest, cancel := context.WithTimeout(ctx, restPatience)

@@ -18,9 +18,13 @@ import (
 const (
 	// How long a start may take. Ten seconds are promised; a damaged disk may take longer to look through.
 	readyPatience = 60 * time.Second
-	// The parts of an orderly stop, ten seconds together: what runs at the front-door may end and its volumes are
-	// sealed; then the others, which have nothing left to do.
-	drainPatience = 7 * time.Second
+	// What a person with a finger on Ctrl-C waits for requests that do not end by themselves.
+	requestPatience = 3 * time.Second
+	// From when on a stop says what it waits for: most have ended by then.
+	quietStop = 300 * time.Millisecond
+	// The parts of an orderly stop, ten seconds together whatever hangs: what runs at the front-door may end or is cut off,
+	// and its volumes are sealed; then the others, which have nothing left to do.
+	drainPatience = 6 * time.Second
 	restPatience  = 2500 * time.Millisecond
 )
 

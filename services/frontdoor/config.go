@@ -13,6 +13,12 @@ import (
 	"github.com/drystone-store/drystone/services/kit/config"
 )
 
+const (
+	defaultGrace = 10 * time.Second
+	// restHeadStart ends a REST request's connection before the call behind it: nobody is to blame then, and nobody warned.
+	restHeadStart = 500 * time.Millisecond
+)
+
 // Defaults of Budgets. Together with what the mesh's clients hold they keep a front-door well below 1 GiB.
 const (
 	// A thousand small uploads at once share their batches; more only wait for the same disks.
@@ -45,6 +51,9 @@ type Config struct {
 	// TokenFile holds the root token, at least 16 bytes, readable by its owner only.
 	TokenFile config.SecretFile `yaml:"token_file"`
 	Budgets   Budgets           `yaml:"budgets"`
+	// Grace is how long running requests may take to end at a stop; then they are cut off, and nothing of them is stored.
+	// 0 means 10 s: less than what Kubernetes waits.
+	Grace time.Duration `yaml:"grace"`
 }
 
 // Budgets bound what runs at once and what it holds in memory. 0 means the default.
@@ -90,6 +99,9 @@ func (c Config) Validate() error {
 	}
 	if c.TokenFile == "" {
 		errs = append(errs, errors.New("token_file: is needed"))
+	}
+	if c.Grace < 0 {
+		errs = append(errs, errors.New("grace: it is negative"))
 	}
 	return errors.Join(append(errs, c.Budgets.validate()...)...)
 }

@@ -1,6 +1,7 @@
 package frontdoor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -55,6 +56,7 @@ func newFront(cfg Config, env app.Env, authenticator *auth.Authenticator, m mesh
 	limits := cfg.Budgets.limits()
 	f.server = rpc.NewServer(rpc.ServerOptions{
 		Name: Target, Log: env.Log, Metrics: env.Metrics,
+		Grace:  cmp.Or(cfg.Grace, defaultGrace) + restHeadStart,
 		Unary:  []grpc.UnaryServerInterceptor{authenticator.Unary},
 		Stream: []grpc.StreamServerInterceptor{authenticator.Stream},
 		// The gates decide; these only stand behind them.
@@ -73,7 +75,7 @@ func newFront(cfg Config, env app.Env, authenticator *auth.Authenticator, m mesh
 	f.readiness = newReadiness(f.names, m.topology, m.ready)
 	f.rest, err = rest.New(rest.Options{
 		Conn: f.server.InProcess(), Auth: authenticator, Ready: f.readiness.checks, OpenAPI: openapi.JSON,
-		Log: env.Log, Metrics: env.Metrics,
+		Log: env.Log, Metrics: env.Metrics, Grace: cmp.Or(cfg.Grace, defaultGrace),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the rest handler: %w", err)

@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
@@ -39,6 +40,8 @@ type Options struct {
 	// OpenAPI is the document as generated.
 	OpenAPI []byte
 	Log     *slog.Logger
+	// Grace is how long requests that run may take to end at a stop.
+	Grace time.Duration
 	// Metrics may be nil.
 	Metrics prometheus.Registerer
 }
@@ -58,6 +61,7 @@ type Handler struct {
 	openAPI []byte
 	log     *slog.Logger
 	metrics metrics
+	grace   time.Duration
 	buffers block.Pool
 }
 
@@ -76,7 +80,7 @@ func New(o Options) (*Handler, error) {
 		return nil, err
 	}
 	return &Handler{
-		gateway: gateway, auth: o.Auth, ready: o.Ready, openAPI: document, log: o.Log, metrics: m,
+		gateway: gateway, auth: o.Auth, ready: o.Ready, openAPI: document, log: o.Log, metrics: m, grace: o.Grace,
 	}, nil
 }
 

@@ -23,8 +23,6 @@ const (
 	streamWindow     = 1 << 20
 	connectionWindow = 4 << 20
 	maxFrame         = 256 << 10
-	// grace is how long requests that run may take to end at a stop: less than what Kubernetes waits.
-	grace = 10 * time.Second
 )
 
 // Serve answers on l, which it closes, until ctx ends; running requests get a bounded time to end. HTTP/1.1 and
@@ -52,7 +50,7 @@ func (h *Handler) Serve(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("serve http on %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
-	err := stop(context.WithoutCancel(ctx), server)
+	err := stop(context.WithoutCancel(ctx), server, h.grace)
 	if served := <-failed; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}
@@ -60,7 +58,7 @@ func (h *Handler) Serve(ctx context.Context, l net.Listener) error {
 }
 
 // stop waits for running requests, then ends them.
-func stop(ctx context.Context, server *http.Server) error {
+func stop(ctx context.Context, server *http.Server, grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
 	err := server.Shutdown(ctx)
