@@ -263,6 +263,40 @@ func TestRefusedFrames(t *testing.T) {
 	})
 }
 
+// TestRefusedStream: a node's reason for refusing a stream reaches the frames, and shedding load is no outage.
+func TestRefusedStream(t *testing.T) {
+	cases := []struct {
+		name   string
+		refuse error
+		code   codes.Code
+		reason typesv1.Reason
+	}{
+		{
+			"sheds load", fault.New(codes.ResourceExhausted, typesv1.Reason_REASON_OVERLOADED, "scripted"),
+			codes.ResourceExhausted, typesv1.Reason_REASON_OVERLOADED,
+		},
+		{
+			"shuts down", fault.New(codes.Unavailable, typesv1.Reason_REASON_SHUTTING_DOWN, "scripted"),
+			codes.Unavailable, typesv1.Reason_REASON_SHUTTING_DOWN,
+		},
+		{"has a bug", fault.Bug("scripted"), codes.Unavailable, typesv1.Reason_REASON_UNAVAILABLE},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				defer b.stop()
+				b.node.Set(func(f *memcluster.Faults) { f.Stream = func() error { return tc.refuse } })
+				b.append(10)
+				got, open := b.settled()
+				if len(got) != 1 || open != 0 || fault.Code(got[0]) != tc.code || fault.Reason(got[0]) != tc.reason {
+					t.Errorf("%v, %d frames are not released", got, open)
+				}
+			})
+		})
+	}
+}
+
 func TestEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)

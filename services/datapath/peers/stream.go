@@ -256,11 +256,15 @@ func (s *stream) fail(cause error) {
 }
 
 // broken is what the frames of a broken stream are told. The node's own reason for refusing the stream stays: it may
-// shed load or shut down.
+// shed load, which is no failure, or shut down.
 func broken(node string, cause error) error {
-	reason := typesv1.Reason_REASON_UNAVAILABLE
-	if got := fault.Reason(cause); got != typesv1.Reason_REASON_UNSPECIFIED && got != typesv1.Reason_REASON_INTERNAL {
+	code, reason := codes.Unavailable, typesv1.Reason_REASON_UNAVAILABLE
+	switch got := fault.Reason(cause); got {
+	case typesv1.Reason_REASON_UNSPECIFIED, typesv1.Reason_REASON_INTERNAL:
+	case typesv1.Reason_REASON_OVERLOADED:
+		code, reason = codes.ResourceExhausted, got
+	default:
 		reason = got
 	}
-	return fault.Wrap(cause, codes.Unavailable, reason, "the append stream to node %q broke", node)
+	return fault.Wrap(cause, code, reason, "the append stream to node %q broke", node)
 }

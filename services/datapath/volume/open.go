@@ -15,6 +15,7 @@ import (
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/datapath/block"
 	"github.com/drystone-store/drystone/services/datapath/erasure"
+	"github.com/drystone-store/drystone/services/kit/clock"
 	"github.com/drystone-store/drystone/services/kit/fault"
 )
 
@@ -24,14 +25,18 @@ const (
 	// openPatience bounds them all: a writer has 5 s to go on after a zone died, and an etcd member may have died with
 	// it.
 	openPatience = 4500 * time.Millisecond
-	// openBackoff is the first wait after placement did not answer; it doubles.
+	// openBackoff is the first wait after placement did not answer, or members shed load; it doubles.
 	openBackoff = 50 * time.Millisecond
 	// openRetryAfter is what callers are told when no volume can be had and placement named no delay.
 	openRetryAfter = time.Second
 )
 
-// errMembers says that chunks of a new volume could not be created: others will be chosen.
-var errMembers = errors.New("chunks could not be created")
+var (
+	// errMembers says that chunks of a new volume could not be created: others will be chosen.
+	errMembers = errors.New("chunks could not be created")
+	// errNobody says the same when no member is to blame: the same ones are asked again, after a while.
+	errNobody = errors.New("chunks could not be created now")
+)
 
 // open makes a volume that is ready for appends. Errors: NOT_ENOUGH_DISKS, INVALID_SCHEME; UNAVAILABLE when placement
 // or enough chunk-servers cannot be reached. All but INVALID_SCHEME carry a retry delay.
@@ -65,6 +70,8 @@ func (w *Writer) openAgain(err error, backoff *time.Duration) (time.Duration, bo
 	switch {
 	case errors.Is(err, errMembers):
 		return 0, true
+	case errors.Is(err, errNobody):
+		return double(backoff), true
 	case fault.Is(err, typesv1.Reason_REASON_NOT_ENOUGH_DISKS):
 		// Our own suspicions may be what leaves too few.
 		return 0, w.suspects.relax()
@@ -72,12 +79,17 @@ func (w *Writer) openAgain(err error, backoff *time.Duration) (time.Duration, bo
 		typesv1.Reason_REASON_VOLUME_CONFLICT):
 		return 0, true
 	case fault.Code(err) == codes.Unavailable, fault.Code(err) == codes.DeadlineExceeded:
-		wait := *backoff
-		*backoff *= 2
-		return wait, true
+		return double(backoff), true
 	default:
 		return 0, false
 	}
+}
+
+// double returns a wait and doubles it for the next time.
+func double(backoff *time.Duration) time.Duration {
+	wait := *backoff
+	*backoff *= 2
+	return wait
 }
 
 // openFailed is what the writers who wait for the volume are told.
@@ -139,8 +151,12 @@ func (w *Writer) tryOpen(ctx context.Context, l *lane) (*openVolume, error) {
 }
 
 // createChunks creates all chunks of a volume at once. It waits for every answer, so that the next try avoids all
-// members that fail. Errors: errMembers.
+// members that fail. Errors: errMembers; errNobody.
 func (w *Writer) createChunks(ctx context.Context, v *openVolume) error {
+	had := openPatience
+	if deadline, ok := ctx.Deadline(); ok {
+		had = deadline.Sub(clock.Now())
+	}
 	errs := make([]error, v.scheme.N())
 	var creating sync.WaitGroup
 	for column, member := range v.entry.GetMembers() {
@@ -152,22 +168,26 @@ func (w *Writer) createChunks(ctx context.Context, v *openVolume) error {
 		})
 	}
 	creating.Wait()
-	var all error
+	kind, all := errNobody, error(nil)
 	for column, err := range errs {
-		if err != nil {
-			w.accuse(v, column, err)
-			all = errors.Join(all, err)
+		if err == nil {
+			continue
 		}
+		if !excused(ctx, had, err) {
+			w.accuse(v, column, err)
+			kind = errMembers
+		}
+		all = errors.Join(all, err)
 	}
 	if all != nil {
-		return fmt.Errorf("volume %#x: %w: %w", v.entry.GetId(), errMembers, all)
+		return fmt.Errorf("volume %#x: %w: %w", v.entry.GetId(), kind, all)
 	}
 	return nil
 }
 
 // accuse keeps away from the disk, or the node, that an error of a member speaks against, and tells placement.
 func (w *Writer) accuse(v *openVolume, column int, err error) {
-	if blame(err) == scopeChunk {
+	if blame(err) <= scopeChunk {
 		return
 	}
 	w.avoid(v, column, err)

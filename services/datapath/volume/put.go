@@ -25,6 +25,8 @@ const (
 
 	// putAttempts bounds how often one load is appended: each try but the last ended its volume.
 	putAttempts = 6
+	// shedBackoff is the first wait after a member shed load; it doubles.
+	shedBackoff = 50 * time.Millisecond
 )
 
 // errEmpty says that a load has nothing left to append.
@@ -56,7 +58,7 @@ func (b *hedgeBudget) spend() bool {
 // flight of an append that was made already. Errors: those of open; errUnfit; UNAVAILABLE when volume after volume
 // failed; ctx's, and then the bytes may be durable, though nobody will name them.
 func (l *lane) put(ctx context.Context, ld load, first *flight) (*flight, error) {
-	f := first
+	f, backoff := first, shedBackoff
 	for attempt := 1; ; attempt++ {
 		var err error
 		if f == nil {
@@ -76,6 +78,16 @@ func (l *lane) put(ctx context.Context, ld load, first *flight) (*flight, error)
 			return nil, exhausted(err)
 		}
 		f = nil
+		if blame(err) != scopeNobody {
+			continue
+		}
+		timer := time.NewTimer(double(&backoff))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, gaveUp(ctx)
+		}
 	}
 }
 

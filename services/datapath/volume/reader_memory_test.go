@@ -119,8 +119,9 @@ func TestReadMemoryBound(t *testing.T) {
 			if most := memory.most.Load(); most > c.most {
 				t.Errorf("took %d MiB of the budget, want at most %d", most>>20, c.most>>20)
 			}
-			// The pool keeps what was released until the collector has run twice.
-			if limit := uint64(3*c.most + 8<<20); heap > limit {
+			// The pool keeps what was released until the collector has run twice, and makes 6 MiB at a time; under the race
+			// detector it forgets some at random.
+			if limit := uint64(3*c.most + 24<<20); heap > limit {
 				t.Errorf("the heap grew by %d MiB, want at most %d", heap>>20, limit>>20)
 			}
 			if memory.used.Load() != 0 || pool.Outstanding() != 0 {

@@ -23,6 +23,9 @@ const (
 	suspectFresh = time.Second
 	// reportEvery bounds reports of one disk: all its open volumes fail within one moment.
 	reportEvery = time.Second
+	// fairPatience is the least time that a call must have had before its passed deadline speaks against a member: as
+	// long as an append may take.
+	fairPatience = stallTick * stallTicks
 	// reportTimeout bounds the sending of reports; they are advice, and the next failure reports again.
 	reportTimeout = 3 * time.Second
 )
@@ -31,7 +34,8 @@ const (
 type scope int
 
 const (
-	scopeChunk scope = iota // the chunk alone: fenced by a restart or sealed by repair
+	scopeNobody scope = iota // the node sheds load: who avoided it would push the load on to the others
+	scopeChunk               // the chunk alone: fenced by a restart or sealed by repair
 	scopeDisk
 	scopeNode
 )
@@ -39,6 +43,8 @@ const (
 // blame says what an error of a member speaks against.
 func blame(err error) scope {
 	switch fault.Reason(err) {
+	case typesv1.Reason_REASON_OVERLOADED:
+		return scopeNobody
 	case typesv1.Reason_REASON_CHUNK_FENCED, typesv1.Reason_REASON_CHUNK_STALE, typesv1.Reason_REASON_CHUNK_EXISTS,
 		typesv1.Reason_REASON_ROW_MISMATCH, typesv1.Reason_REASON_CHUNK_CORRUPT:
 		return scopeChunk
@@ -51,6 +57,19 @@ func blame(err error) scope {
 		return scopeNode
 	default: // what the node cannot do with this disk, it will not be able to do for the next volume
 		return scopeDisk
+	}
+}
+
+// excused says that an error of a call speaks against nobody: the caller gave up, was about to when it began, or the node
+// sheds load. had is the time that the call had.
+func excused(ctx context.Context, had time.Duration, err error) bool {
+	switch fault.Code(err) {
+	case codes.Canceled:
+		return ctx.Err() != nil
+	case codes.DeadlineExceeded:
+		return ctx.Err() != nil || had < fairPatience
+	default:
+		return blame(err) == scopeNobody
 	}
 }
 

@@ -27,9 +27,16 @@ type appendStream = grpc.BidiStreamingServer[chunkv1.AppendRequest, chunkv1.Appe
 func (n *Node) Append(stream appendStream) error {
 	n.mu.Lock()
 	killed, isDead := n.killed, n.faults.Dead
+	var refused error
+	if n.faults.Stream != nil {
+		refused = n.faults.Stream()
+	}
 	n.mu.Unlock()
 	if isDead {
 		return n.dead()
+	}
+	if refused != nil {
+		return refused
 	}
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)

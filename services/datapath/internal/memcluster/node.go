@@ -30,6 +30,8 @@ type Faults struct {
 	Stall func(*chunkv1.AppendRequest) time.Duration
 	// Append refuses frames with what it returns.
 	Append func(*chunkv1.AppendRequest) error
+	// Stream refuses append streams with what it returns.
+	Stream func() error
 	// CreateDelay is how long a chunk takes to be created.
 	CreateDelay time.Duration
 	// Forget: appended bytes are checked but not kept.
