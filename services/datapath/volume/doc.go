@@ -14,7 +14,8 @@
 //  6. Hedges are at most one in twenty appends.
 //  7. What the writer writes is named by terms that it holds a lease for; without a lease it writes nothing.
 //  8. Memory: uploads hold stripes of one budget, taken before their bytes are accepted. Beyond it go only batches (four
-//     a scheme), tails, and stripes that have to be cut anew for a volume of another scheme.
+//     a scheme), tails, and stripes that have to be cut anew for a volume of another scheme. Nobody waits for it without
+//     bound: an upload that could not begin is refused after 3 s, one that runs after 30 s.
 //  9. Bytes of a frame are used again only when nobody reads them any more, be it a handler in this process or a
 //     connection that broke.
 //  10. Everything that the Writer started has ended when Run returns.

@@ -2,24 +2,12 @@ package volume
 
 import (
 	"context"
-	"fmt"
-	"time"
 
-	"google.golang.org/grpc/codes"
-
-	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/datapath/block"
-	"github.com/drystone-store/drystone/services/kit/fault"
 	"github.com/drystone-store/drystone/services/kit/limit"
 )
 
 const (
-	// memoryPatience bounds a wait for memory: longer than a burst of reads takes, shorter than what a client takes for
-	// an outage. Beyond it who holds the memory waits for clients of his own, and that may take any time.
-	memoryPatience = 3 * time.Second
-	// memoryRetryAfter is what whoever waited in vain is told to wait.
-	memoryRetryAfter = time.Second
-
 	// smallRead is what a read wants at most, in bytes, to draw on the memory for small reads: what fits into a batch
 	// whole. They are nearly all reads, and cost so little that none should wait behind streams.
 	smallRead = 256 << 10
@@ -78,19 +66,11 @@ func (p *stripeRead) acquire(ctx context.Context, need int64) error {
 	if p.tryAcquire(need) {
 		return nil
 	}
-	patience, cancel := context.WithTimeout(ctx, memoryPatience)
-	defer cancel()
-	err := p.memory.Acquire(patience, need)
-	switch {
-	case err == nil:
-		p.granted(need)
-		return nil
-	case ctx.Err() != nil:
-		return fmt.Errorf("waiting for memory to read with: %w", fault.FromContext(ctx.Err()))
-	default:
-		return fault.Wrap(err, codes.Unavailable, typesv1.Reason_REASON_OVERLOADED,
-			"no memory to read with came free within %v", memoryPatience).WithRetryAfter(memoryRetryAfter)
+	if err := acquire(ctx, p.memory, need, memoryPatience); err != nil {
+		return err
 	}
+	p.granted(need)
+	return nil
 }
 
 // tryAcquire takes the first memory of a part if it is free. It decides which budget the part lives on, or waits for: a

@@ -86,8 +86,9 @@ func (w *Writer) Stream(ctx context.Context, scheme erasure.Scheme, header *type
 }
 
 // Write takes in the next bytes of the payload. It blocks while the memory of all uploads is used up or two stripes of
-// this one are on their way. Errors: BODY_TOO_LONG beyond the size that was announced; why the upload failed, those of
-// Stream; then Abort it.
+// this one are on their way. Errors: BODY_TOO_LONG beyond the size that was announced; OVERLOADED, with a delay, when no
+// memory came free in time, which is soon for the first byte; OBJECT_TOO_LARGE when its extents become too many to list;
+// why the upload failed, those of Stream; then Abort it.
 func (s *Stream) Write(p []byte) (int, error) {
 	if s.size > 0 && s.length()+uint64(len(p)) > s.size {
 		return 0, fault.New(codes.InvalidArgument, typesv1.Reason_REASON_BODY_TOO_LONG,
@@ -131,8 +132,12 @@ func (s *Stream) begin() error {
 	}
 	shape := s.shape(v.scheme.K)
 	memory := int64(v.scheme.N() * block.Footprint(shape.headSize+shape.run))
-	if err := s.w.memory.Acquire(s.ctx, memory); err != nil {
-		return fmt.Errorf("waiting for memory for a stripe: %w", err)
+	patience := stripePatience
+	if s.offset == 0 {
+		patience = memoryPatience
+	}
+	if err := acquire(s.ctx, s.w.memory, memory, patience); err != nil {
+		return fmt.Errorf("beginning a stripe: %w", err)
 	}
 	s.filling = newStripe(s, v.code, shape, func() { s.w.memory.Release(memory) })
 	return nil
