@@ -101,7 +101,7 @@ func (s *Store) env(m *mesh, service, node string) app.Env {
 
 func (s *Store) startPlacement(m *mesh) error {
 	service, err := placement.New(placement.Config{
-		Name: placement.Target, DefaultScheme: s.topology.Scheme, ExpectedNodes: len(s.topology.Nodes),
+		Name: placement.Target, DefaultScheme: s.cfg.Scheme, ExpectedNodes: len(s.topology.Nodes),
 	}, s.env(m, placement.Target, ""), m.head.Client())
 	if err != nil {
 		return fmt.Errorf("start placement: %w", err)
@@ -198,10 +198,10 @@ func (s *Store) startTelemetry(m *mesh) error {
 // Without any other service, or the last chunk-server, it does not: there is nobody else to take over.
 func (m *mesh) ended(ctx context.Context, failed *member) error {
 	err := failed.failure()
+	m.crew.forget(failed) // What it has to say is said.
 	if !isChunkServer(failed.name) {
 		return err
 	}
-	m.crew.forget(failed)
 	m.lost[strings.TrimPrefix(failed.name, chunkServerPrefix)] = true
 	m.log.ErrorContext(ctx, "a chunk-server ended; the others go on without it until the next start", slog.Any("error", err))
 	if len(m.lost) == m.nodes {

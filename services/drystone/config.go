@@ -3,9 +3,11 @@
 package drystone
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 
 	"github.com/drystone-store/drystone/services/datapath/erasure"
 )
@@ -35,9 +37,19 @@ type Config struct {
 	REST, GRPC, Metrics string
 	// Zones, Nodes and Disks (of each node) may only grow on a folder that exists.
 	Zones, Nodes, Disks int
-	// Scheme of buckets that ask for none, `rs-k-m`. One that the topology cannot keep is refused.
+	// Scheme of buckets that are made during this run and ask for none, `rs-k-m`; empty: what fits best. One that the
+	// topology cannot keep is refused.
 	Scheme string
 }
+
+// FlagError is a combination of settings that makes no sense, by itself or with what the data folder holds: starting
+// again does not help.
+type FlagError struct{ error }
+
+// Unwrap implements errors.Unwrap's convention.
+func (e FlagError) Unwrap() error { return e.error }
+
+func flagErrorf(format string, args ...any) error { return FlagError{fmt.Errorf(format, args...)} }
 
 // Validate reports everything that is wrong with c by itself, whatever the data folder holds.
 func (c Config) Validate() error {
@@ -67,4 +79,25 @@ func (c Config) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// available refuses addresses that cannot be listened on, before anything is started. Whoever takes one in the moment
+// after still makes an error, of the service that listens.
+func (c Config) available() (err error) {
+	var config net.ListenConfig
+	for _, l := range []struct{ flag, address string }{{"rest", c.REST}, {"grpc", c.GRPC}, {"metrics", c.Metrics}} {
+		if l.address == "" {
+			continue
+		}
+		listener, failed := config.Listen(context.Background(), "tcp", l.address)
+		switch {
+		case errors.Is(failed, syscall.EADDRINUSE):
+			return fmt.Errorf("%s is in use: end what listens there, or name another address, for example --%s 127.0.0.1:0 "+
+				"for any free port", l.address, l.flag)
+		case failed != nil:
+			return fmt.Errorf("--%s %s: %w", l.flag, l.address, failed)
+		}
+		defer func() { err = errors.Join(err, listener.Close()) }()
+	}
+	return nil
 }

@@ -10,10 +10,8 @@ import (
 	"time"
 
 	placementv1 "github.com/drystone-store/drystone/proto/gen/drystone/placement/v1"
-	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/datapath/erasure"
 	"github.com/drystone-store/drystone/services/kit/clock"
-	"github.com/drystone-store/drystone/services/kit/fault"
 )
 
 const (
@@ -64,7 +62,7 @@ func probe(ctx context.Context, check func(context.Context) error) error {
 }
 
 // waitNodes returns the default scheme once a write would succeed with every node; or, after a while, with enough of
-// them. Errors: SCHEME_DOES_NOT_FIT when the scheme that was asked for does not.
+// them.
 func (m *mesh) waitNodes(ctx context.Context, want Topology) (scheme string, err error) {
 	begun := clock.Now()
 	err = m.waitFor(ctx, func(ctx context.Context) error {
@@ -79,7 +77,7 @@ func (m *mesh) waitNodes(ctx context.Context, want Topology) (scheme string, err
 			return fmt.Errorf("%s is not up", node)
 		}
 		if now.GetWriteScheme() == nil {
-			return m.whyNoScheme(ctx, want, now)
+			return errors.New("no scheme keeps the floor on the disks that are healthy: see the log for those that are not")
 		}
 		s, err := erasure.FromProto(now.GetDefaultScheme())
 		scheme = s.String()
@@ -117,27 +115,6 @@ func (m *mesh) unsettledNode(want Topology, now *placementv1.Topology) string {
 		}
 	}
 	return ""
-}
-
-// whyNoScheme finds words for a topology under which nothing can be written. It is final when the registered nodes,
-// healthy or not, cannot keep the scheme that was asked for.
-func (m *mesh) whyNoScheme(ctx context.Context, want Topology, now *placementv1.Topology) error {
-	if want.Scheme == "" || len(now.GetNodes()) < len(want.Nodes) {
-		return errors.New("no scheme keeps the floor on the disks that are healthy: see the log for those that are not")
-	}
-	scheme, err := erasure.Parse(want.Scheme)
-	if err != nil {
-		return finalError{err}
-	}
-	_, err = placementv1.NewPlacementServiceClient(m.placement).CheckScheme(ctx,
-		&placementv1.CheckSchemeRequest{Scheme: scheme.Proto()})
-	switch {
-	case fault.Is(err, typesv1.Reason_REASON_SCHEME_DOES_NOT_FIT):
-		return finalError{fmt.Errorf("--scheme %s on %s: %w", want.Scheme, want, err)}
-	case err != nil:
-		return fmt.Errorf("judge --scheme %s: %w", want.Scheme, err)
-	}
-	return errors.New("no scheme keeps the floor on the disks that are healthy: see the log for those that are not")
 }
 
 // waitFrontDoor returns when the front-door says that it is ready.

@@ -3,16 +3,12 @@ package drystone
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"time"
 
-	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/drystone/internal/datadir"
 	"github.com/drystone-store/drystone/services/kit/app"
-	"github.com/drystone-store/drystone/services/kit/fault"
 )
 
 const (
@@ -34,7 +30,7 @@ type Status struct {
 	REST, GRPC, Metrics string
 	// Topology in words: "9 nodes in 3 zones".
 	Topology string
-	// Scheme of buckets that ask for none.
+	// Scheme of buckets that are made from now on and ask for none.
 	Scheme  string
 	Version string
 }
@@ -46,12 +42,10 @@ type Store struct {
 	dir      datadir.Dir
 	lock     *datadir.Lock
 	topology Topology
-	// fresh means that nothing had been stored in the folder before.
-	fresh bool
 }
 
 // New takes the data folder and lays it out, or finds how it was laid out. It starts nothing. Run, once, gives the
-// folder back.
+// folder back. Errors: a FlagError; a folder or an address that is in use, or cannot be used.
 func New(cfg Config, log *slog.Logger) (_ *Store, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -75,34 +69,18 @@ func New(cfg Config, log *slog.Logger) (_ *Store, err error) {
 	if s.topology, err = plan(old, cfg); err != nil {
 		return nil, err
 	}
-	if s.fresh, err = s.untouched(); err != nil {
+	if err := s.topology.judge(cfg.Scheme); err != nil {
 		return nil, err
 	}
-	// The nodes are recorded before anything is built on them; the scheme once it has been found to fit.
-	nodes := s.topology
-	nodes.Scheme = old.Scheme
-	if err := saveTopology(s.dir, nodes); err != nil {
+	if err := cfg.available(); err != nil {
+		return nil, err
+	}
+	// The nodes are recorded before anything is built on them.
+	if err := saveTopology(s.dir, s.topology); err != nil {
 		return nil, err
 	}
 	_, err = s.dir.EnsureToken()
 	return s, err
-}
-
-// state is what a data folder holds once it has been laid out.
-func state() []string { return []string{topologyFile, "etcd", "nodes"} }
-
-// untouched says whether no service has ever kept state in the folder.
-func (s *Store) untouched() (bool, error) {
-	for _, name := range state() {
-		_, err := os.Lstat(s.dir.Path(name))
-		if err == nil {
-			return false, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return false, fmt.Errorf("look into the data folder: %w", err)
-		}
-	}
-	return true, nil
 }
 
 // Run starts everything, calls ready when writes succeed, and serves until ctx ends, a service fails or ready returns
@@ -128,21 +106,7 @@ func (s *Store) run(ctx context.Context, ready func(Status) error) error {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil
 	}
-	err = errors.Join(err, m.stop(context.WithoutCancel(ctx)))
-	if s.fresh && fault.Is(err, typesv1.Reason_REASON_SCHEME_DOES_NOT_FIT) {
-		err = errors.Join(err, s.forget())
-	}
-	return err
-}
-
-// forget undoes the laying out of a folder in which nothing was ever stored, after a scheme was refused: the next start
-// may choose other numbers.
-func (s *Store) forget() error {
-	var errs []error
-	for _, name := range state() {
-		errs = append(errs, os.RemoveAll(s.dir.Path(name)))
-	}
-	return errors.Join(errs...)
+	return errors.Join(err, m.stop(context.WithoutCancel(ctx)))
 }
 
 // start starts everything, the front-door last, so that its first look finds the others ready; waits until a write would
@@ -156,9 +120,6 @@ func (s *Store) start(ctx context.Context) (*mesh, Status, error) {
 	}
 	scheme, err := m.waitNodes(ctx, s.topology)
 	if err != nil {
-		return m, Status{}, err
-	}
-	if err := saveTopology(s.dir, s.topology); err != nil {
 		return m, Status{}, err
 	}
 	if err := s.startFrontDoor(m); err != nil {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -139,10 +141,13 @@ func TestAllInOne(t *testing.T) {
 	token := r.run(t, "", "cluster", "--json")
 	r.down(t)
 
-	// The second start has the same objects, whatever the flags leave out.
+	// The second start has the same objects, whatever the flags leave out. A scheme was for one start: buckets keep it.
 	cfg.Zones, cfg.Nodes, cfg.Scheme = 0, 0, ""
 	r = up(t, cfg)
-	if r.Scheme != "rs-4-2" || r.Topology != "6 nodes in 3 zones" {
+	if out := r.run(t, "", "stat", "box"); !strings.Contains(out, "rs-4-2") {
+		t.Errorf("the bucket: %s", out)
+	}
+	if r.Scheme != "rs-3-3" || r.Topology != "6 nodes in 3 zones" {
 		t.Errorf("status of the second start: %+v", r.Status)
 	}
 	if id := clusterID(t, token); clusterID(t, r.run(t, "", "cluster", "--json")) != id {
@@ -178,13 +183,10 @@ func clusterID(t *testing.T, raw string) string {
 func TestASchemeThatDoesNotFitIsRefusedAndForgotten(t *testing.T) {
 	cfg := small(t)
 	cfg.Scheme = "rs-8-4"
-	store, err := drystone.New(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = store.Run(t.Context(), func(drystone.Status) error { t.Error("ready"); return nil })
-	if err == nil || !strings.Contains(err.Error(), "rs-8-4 needs 12 distinct disks") {
-		t.Errorf("run: %v", err)
+	_, err := drystone.New(cfg, slog.New(slog.DiscardHandler))
+	var flag drystone.FlagError
+	if !errors.As(err, &flag) || !strings.Contains(err.Error(), "rs-8-4 needs 12 distinct disks") {
+		t.Errorf("new: %v", err)
 	}
 	entries, err := os.ReadDir(cfg.Data)
 	if err != nil {
@@ -194,7 +196,7 @@ func TestASchemeThatDoesNotFitIsRefusedAndForgotten(t *testing.T) {
 	for _, e := range entries {
 		left = append(left, e.Name())
 	}
-	if diff := cmp.Diff([]string{"run", "token"}, left); diff != "" {
+	if diff := cmp.Diff([]string{"run"}, left); diff != "" {
 		t.Errorf("what is left (-want +got):\n%s", diff)
 	}
 	cfg.Scheme, cfg.Nodes = "", 3
@@ -211,11 +213,7 @@ func TestARefusedSchemeLeavesDataAlone(t *testing.T) {
 	r.down(t)
 	refused := cfg
 	refused.Scheme = "rs-8-4"
-	store, err := drystone.New(refused, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Run(t.Context(), func(drystone.Status) error { return nil }); err == nil {
+	if _, err := drystone.New(refused, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("rs-8-4 was taken on six nodes")
 	}
 	r = up(t, cfg)
@@ -232,17 +230,49 @@ func TestOneProcessForAFolder(t *testing.T) {
 	}
 }
 
-func TestATakenPortIsAnErrorAndAllIsEnded(t *testing.T) {
-	cfg := small(t)
-	r := up(t, cfg)
-	other := small(t)
-	other.REST = r.REST
-	store, err := drystone.New(other, slog.New(slog.DiscardHandler))
+func TestATakenPortIsSaidOnceWithWhatToDo(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.Run(t.Context(), func(drystone.Status) error { return nil }); err == nil || !strings.Contains(err.Error(), "in use") {
-		t.Errorf("a second one on the same port: %v", err)
+	defer func() { _ = l.Close() }()
+	taken := l.Addr().String()
+	for flag, change := range map[string]func(*drystone.Config){
+		"--rest":    func(c *drystone.Config) { c.REST = taken },
+		"--grpc":    func(c *drystone.Config) { c.GRPC = taken },
+		"--metrics": func(c *drystone.Config) { c.Metrics = taken },
+	} {
+		cfg := small(t)
+		change(&cfg)
+		_, err := drystone.New(cfg, slog.New(slog.DiscardHandler))
+		if err == nil || strings.Count(err.Error(), taken) != 1 || !strings.Contains(err.Error(), flag) {
+			t.Errorf("%s: %v", flag, err)
+		}
+	}
+}
+
+// TestAPortThatIsTakenMeanwhileEndsAll: whoever takes it between the look and the front-door's own listening.
+func TestAPortThatIsTakenMeanwhileEndsAll(t *testing.T) {
+	cfg := small(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.REST = l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	store, err := drystone.New(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, err = net.Listen("tcp", cfg.REST); err != nil {
+		t.Skip("somebody else took the port")
+	}
+	defer func() { _ = l.Close() }()
+	err = store.Run(t.Context(), func(drystone.Status) error { return nil })
+	if err == nil || strings.Count(err.Error(), "in use") != 1 {
+		t.Errorf("run: %v", err)
 	}
 }
 

@@ -9,7 +9,11 @@ import (
 	"os"
 	"slices"
 
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/datapath/erasure"
 	"github.com/drystone-store/drystone/services/drystone/internal/datadir"
+	"github.com/drystone-store/drystone/services/kit/fault"
+	"github.com/drystone-store/drystone/services/placement"
 )
 
 const topologyFile = "topology.json"
@@ -17,9 +21,7 @@ const topologyFile = "topology.json"
 // Topology is what a data folder was laid out for. It is recorded before anything is built on it: a node keeps its
 // place for life, because volumes were spread by it.
 type Topology struct {
-	// Scheme of buckets that ask for none, as it was asked for; empty: whatever fits best.
-	Scheme string `json:"scheme,omitempty"`
-	Nodes  []Node `json:"nodes"`
+	Nodes []Node `json:"nodes"`
 }
 
 // Node is one chunk-server of the process.
@@ -38,7 +40,7 @@ const racksPerZone = 2
 const minNodes = 2
 
 // plan lays a topology out, or grows the one that old is. What cfg leaves open stays as it was, and on a fresh folder
-// takes the defaults.
+// takes the defaults. Errors: a FlagError.
 func plan(old Topology, cfg Config) (Topology, error) {
 	had := len(old.Nodes) > 0
 	nodes := cmp.Or(cfg.Nodes, len(old.Nodes), DefaultNodes)
@@ -46,23 +48,23 @@ func plan(old Topology, cfg Config) (Topology, error) {
 	disks := cmp.Or(cfg.Disks, old.disks(), DefaultDisks)
 	switch {
 	case nodes < minNodes:
-		return Topology{}, fmt.Errorf("--nodes %d: two nodes are the least, because what lies on one is lost with it", nodes)
+		return Topology{}, flagErrorf("--nodes %d: two nodes are the least, because what lies on one is lost with it", nodes)
 	case nodes < zones:
-		return Topology{}, fmt.Errorf("%d zones need at least as many nodes, not %d: change --zones or --nodes", zones, nodes)
+		return Topology{}, flagErrorf("%d zones need at least as many nodes, not %d: change --zones or --nodes", zones, nodes)
 	case had && nodes < len(old.Nodes):
-		return Topology{}, fmt.Errorf("the data folder has %d nodes and --nodes says %d: their chunks would be lost; "+
+		return Topology{}, flagErrorf("the data folder has %d nodes and --nodes says %d: their chunks would be lost; "+
 			"leave --nodes out, or use a fresh --data folder", len(old.Nodes), nodes)
 	case had && zones < old.zones():
-		return Topology{}, fmt.Errorf("the data folder has %d zones and --zones says %d: a node keeps its zone for life; "+
+		return Topology{}, flagErrorf("the data folder has %d zones and --zones says %d: a node keeps its zone for life; "+
 			"leave --zones out, or use a fresh --data folder", old.zones(), zones)
 	case had && zones > old.zones() && nodes-len(old.Nodes) < zones-old.zones():
-		return Topology{}, fmt.Errorf("--zones %d makes %d new zones and no node may move: add at least as many nodes "+
+		return Topology{}, flagErrorf("--zones %d makes %d new zones and no node may move: add at least as many nodes "+
 			"(the data folder has %d)", zones, zones-old.zones(), len(old.Nodes))
 	case had && disks < old.disks():
-		return Topology{}, fmt.Errorf("the data folder has %d disks a node and --disks says %d: their chunks would be lost; "+
+		return Topology{}, flagErrorf("the data folder has %d disks a node and --disks says %d: their chunks would be lost; "+
 			"leave --disks out, or use a fresh --data folder", old.disks(), disks)
 	}
-	next := Topology{Scheme: cmp.Or(cfg.Scheme, old.Scheme), Nodes: slices.Clone(old.Nodes)}
+	next := Topology{Nodes: slices.Clone(old.Nodes)}
 	for i := range next.Nodes {
 		next.Nodes[i].Disks = disks
 	}
@@ -76,6 +78,34 @@ func plan(old Topology, cfg Config) (Topology, error) {
 		})
 	}
 	return next, nil
+}
+
+// judge refuses a scheme that the topology could not keep even with every disk healthy; empty is whatever fits best.
+// Errors: a FlagError that says what fits instead.
+func (t Topology) judge(scheme string) error {
+	if scheme == "" {
+		return nil
+	}
+	wanted, err := erasure.Parse(scheme)
+	if err != nil {
+		return fmt.Errorf("--scheme: %w", err)
+	}
+	var disks []*typesv1.Place
+	for _, n := range t.Nodes {
+		for range n.Disks {
+			disks = append(disks, &typesv1.Place{Zone: n.Zone, Rack: n.Rack, Node: n.Name})
+		}
+	}
+	best, err := placement.Judge(wanted, disks)
+	if err == nil {
+		return nil
+	}
+	why := fault.From(err).Message()
+	if best == (erasure.Scheme{}) {
+		return flagErrorf("--scheme %s does not fit %s: %s", scheme, t, why)
+	}
+	return flagErrorf("--scheme %s does not fit %s: %s. Leave --scheme out for %s, the best that fits, or give more --nodes "+
+		"or --disks", scheme, t, why, best)
 }
 
 // emptiest names the zone with the fewest nodes, the first of several, and says how many it has.

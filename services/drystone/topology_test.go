@@ -1,6 +1,7 @@
 package drystone
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ func shape(t Topology) string {
 	for _, z := range order {
 		fmt.Fprintf(&b, "%s:%d ", z, zones[z])
 	}
-	fmt.Fprintf(&b, "x%d %s", t.disks(), t.Scheme)
+	fmt.Fprintf(&b, "x%d", t.disks())
 	return strings.TrimSpace(b.String())
 }
 
@@ -46,17 +47,16 @@ func TestPlan(t *testing.T) {
 		err    string
 	}{
 		{name: "defaults", want: "z1:3 z2:3 z3:3 x1"},
-		{name: "smaller", config: Config{Zones: 3, Nodes: 6, Scheme: "rs-4-2"}, want: "z1:2 z2:2 z3:2 x1 rs-4-2"},
+		{name: "smaller", config: Config{Zones: 3, Nodes: 6}, want: "z1:2 z2:2 z3:2 x1"},
 		{name: "two nodes", config: Config{Nodes: 2}, want: "z1:1 z2:1 x1"},
 		{name: "uneven", config: Config{Nodes: 4, Disks: 3}, want: "z1:2 z2:1 z3:1 x3"},
 		{name: "one zone", config: Config{Zones: 1}, want: "z1:9 x1"},
 		{name: "fewer nodes than zones", config: Config{Nodes: 2, Zones: 3}, err: "at least as many nodes"},
-		{name: "as it was", old: old(Config{Nodes: 6, Zones: 2, Disks: 2, Scheme: "rs-4-2"}), want: "z1:3 z2:3 x2 rs-4-2"},
+		{name: "as it was", old: old(Config{Nodes: 6, Zones: 2, Disks: 2}), want: "z1:3 z2:3 x2"},
 		{name: "as it was, said again", old: nine, config: Config{Nodes: 9, Zones: 3, Disks: 1}, want: "z1:3 z2:3 z3:3 x1"},
 		{name: "more nodes", old: nine, config: Config{Nodes: 11}, want: "z1:4 z2:4 z3:3 x1"},
 		{name: "more zones", old: nine, config: Config{Nodes: 12, Zones: 4}, want: "z1:3 z2:3 z3:3 z4:3 x1"},
 		{name: "more disks", old: nine, config: Config{Disks: 2}, want: "z1:3 z2:3 z3:3 x2"},
-		{name: "another scheme", old: nine, config: Config{Scheme: "rs-4-2"}, want: "z1:3 z2:3 z3:3 x1 rs-4-2"},
 		{name: "fewer nodes", old: nine, config: Config{Nodes: 6}, err: "has 9 nodes and --nodes says 6"},
 		{name: "fewer zones", old: nine, config: Config{Zones: 2}, err: "has 3 zones and --zones says 2"},
 		{name: "fewer disks", old: old(Config{Disks: 2}), config: Config{Disks: 1}, err: "has 2 disks a node"},
@@ -65,7 +65,8 @@ func TestPlan(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := plan(c.old, c.config)
 			if c.err != "" {
-				if err == nil || !strings.Contains(err.Error(), c.err) {
+				var flag FlagError
+				if !errors.As(err, &flag) || !strings.Contains(err.Error(), c.err) {
 					t.Fatalf("%v, want %q", err, c.err)
 				}
 				return
@@ -75,6 +76,41 @@ func TestPlan(t *testing.T) {
 			}
 			if s := shape(got); s != c.want {
 				t.Errorf("%s, want %s", s, c.want)
+			}
+		})
+	}
+}
+
+func TestSchemesAreJudgedByWhatIsLaidOut(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		config Config
+		scheme string
+		err    []string // parts of it; none: it fits
+	}{
+		{name: "what fits best", scheme: ""},
+		{name: "one that fits", scheme: "rs-4-2"},
+		{name: "many disks", config: Config{Disks: 2}, scheme: "rs-8-4"},
+		{name: "too wide", scheme: "rs-8-4", err: []string{
+			"--scheme rs-8-4 does not fit 9 nodes in 3 zones: rs-8-4 needs 12 distinct disks; 9 are registered",
+			"Leave --scheme out for rs-5-4",
+		}},
+		{name: "a node would be fatal", config: Config{Nodes: 3, Disks: 4}, scheme: "rs-8-2", err: []string{"would lie on node", "out for rs-"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			topology, err := plan(Topology{}, c.config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = topology.judge(c.scheme)
+			var flag FlagError
+			if errors.As(err, &flag) != (len(c.err) > 0) {
+				t.Fatal(err)
+			}
+			for _, part := range c.err {
+				if strings.Count(err.Error(), part) != 1 || strings.Contains(err.Error(), "rpc error") {
+					t.Errorf("%v, want %q once", err, part)
+				}
 			}
 		})
 	}
@@ -122,7 +158,7 @@ func TestTopologyIsKept(t *testing.T) {
 	if got, err := loadTopology(dir); err != nil || len(got.Nodes) != 0 {
 		t.Errorf("of a fresh folder: %+v, %v", got, err)
 	}
-	want, err := plan(Topology{}, Config{Nodes: 4, Scheme: "rs-2-2"})
+	want, err := plan(Topology{}, Config{Nodes: 4})
 	if err != nil {
 		t.Fatal(err)
 	}

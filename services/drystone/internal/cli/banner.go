@@ -19,7 +19,7 @@ func banner(program, data string, s drystone.Status) string {
 	}
 	rest := "http://" + s.REST
 	var b strings.Builder
-	fmt.Fprintf(&b, "Drystone %s: %s, scheme %s, data in %s\n\n", s.Version, s.Topology, s.Scheme, data)
+	fmt.Fprintf(&b, "Drystone %s: %s, new buckets get %s unless they ask, data in %s\n\n", s.Version, s.Topology, s.Scheme, data)
 	fmt.Fprintf(&b, "  REST     %s\n  gRPC     %s\n", rest, s.GRPC)
 	if s.Metrics != "" {
 		fmt.Fprintf(&b, "  metrics  http://%s/metrics\n", s.Metrics)

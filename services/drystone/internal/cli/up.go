@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -8,6 +9,7 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/drystone-store/drystone/services/drystone"
 	"github.com/drystone-store/drystone/services/kit/log"
@@ -32,6 +34,9 @@ good order; the data stays.`,
 		Args: between(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.Data = g.data
+			if err := positive(cmd.Flags(), "zones", "nodes", "disks"); err != nil {
+				return err
+			}
 			if err := cfg.Validate(); err != nil {
 				return usageError{err}
 			}
@@ -43,7 +48,11 @@ good order; the data stays.`,
 				debug.SetMemoryLimit(memoryLimit)
 			}
 			store, err := drystone.New(cfg, log.New(g.Err, "drystone", l))
-			if err != nil {
+			var flag drystone.FlagError
+			switch {
+			case errors.As(err, &flag):
+				return usageError{err}
+			case err != nil:
 				return err
 			}
 			return store.Run(cmd.Context(), func(s drystone.Status) error {
@@ -58,7 +67,21 @@ good order; the data stays.`,
 	f.IntVar(&cfg.Zones, "zones", 0, fmt.Sprintf("failure zones (default %d, or as the data folder has)", drystone.DefaultZones))
 	f.IntVar(&cfg.Nodes, "nodes", 0, fmt.Sprintf("chunk-servers (default %d, or as the data folder has)", drystone.DefaultNodes))
 	f.IntVar(&cfg.Disks, "disks", 0, fmt.Sprintf("disks of each chunk-server (default %d, or as the data folder has)", drystone.DefaultDisks))
-	f.StringVar(&cfg.Scheme, "scheme", "", "erasure code of buckets that ask for none, rs-K-M (default: what fits best, rs-5-4 on 3 zones of 3 nodes)")
+	f.StringVar(&cfg.Scheme, "scheme", "", "erasure code of buckets that ask for none while this runs, rs-K-M; others keep theirs (default: what fits best, rs-5-4 on 3 zones of 3 nodes)")
 	f.StringVar(&level, "log-level", "warn", "what goes to standard error as JSON lines: debug, info, warn or error")
 	return cmd
+}
+
+// positive refuses numbers that are given and make no sense; those that are not given have no value yet.
+func positive(f *pflag.FlagSet, names ...string) error {
+	for _, name := range names {
+		n, err := f.GetInt(name)
+		if err != nil {
+			return fmt.Errorf("read --%s: %w", name, err)
+		}
+		if f.Changed(name) && n <= 0 {
+			return usagef("--%s %d: 1 is the least", name, n)
+		}
+	}
+	return nil
 }

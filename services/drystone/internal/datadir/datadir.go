@@ -2,7 +2,7 @@
 // the lock, the addresses of the running process, and the record of the topology.
 //
 //	token            the root token, 0600
-//	topology.json    nodes with their places, and the default scheme (written by package drystone)
+//	topology.json    nodes with their places (written by package drystone)
 //	etcd/  nodes/    state of the services
 //	run/lock         held while a process serves this folder; holds its pid
 //	run/endpoint.json  where it listens; removed on a clean stop
