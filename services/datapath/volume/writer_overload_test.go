@@ -23,8 +23,11 @@ func TestStalledUploadsStopNobodyForLong(t *testing.T) {
 		}
 		running := begin()
 		defer running.Abort()
-		stripe := randomBytes(r, running.shape(5).limit)
-		if _, err := running.Write(stripe); err != nil {
+		stripe := randomBytes(r, 5*mib)
+		if _, err := running.Write(stripe[:1]); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := running.Write(stripe[:running.filling.limit-1]); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait() // it is durable and holds nothing
