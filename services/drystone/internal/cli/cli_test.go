@@ -104,6 +104,8 @@ func TestExitCodesAndWords(t *testing.T) {
 		{line: "mb", code: exitUsage, err: "usage: drystone mb"},
 		{line: "mb box/key", code: exitUsage, err: "a bucket is wanted"},
 		{line: "mb new", code: exitDone},
+		{line: "mb new --scheme rs-5-4", code: exitDone},
+		{line: "mb new --scheme rs-4-2", code: exitFailed, err: "BUCKET_ALREADY_EXISTS"},
 		{line: "rb new", code: exitDone},
 		{line: "rb box", code: exitFailed, err: "`drystone rm -r BUCKET`"},
 		{line: "ls none", code: exitFailed, err: "`drystone mb BUCKET`"},

@@ -11,7 +11,7 @@ func newMakeBucket(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mb BUCKET",
 		Short: "Make a bucket",
-		Long:  "Makes a bucket. One that is there already, and yours, is fine.",
+		Long:  "Makes a bucket. One that is there already, and yours, is fine, unless --scheme asks for another scheme than it has.",
 		Args:  between(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, err := parseBucket(args[0])
@@ -23,12 +23,19 @@ func newMakeBucket(g *globals) *cobra.Command {
 				return err
 			}
 			defer c.Close()
+			// Only for what is said in the end: making it decides.
+			_, absent := c.Bucket(cmd.Context(), name)
 			b, err := c.CreateBucket(cmd.Context(), name, scheme)
 			if err != nil {
 				return fmt.Errorf("make bucket %s: %w", name, err)
 			}
 			if g.json {
-				return writeJSON(g.Out, bucketLineOf(b))
+				line := bucketLineOf(b)
+				line.Existed = absent == nil
+				return writeJSON(g.Out, line)
+			}
+			if absent == nil {
+				return writeln(g.Out, fmt.Sprintf("%s exists already (%s)", b.GetName(), b.GetScheme()))
 			}
 			return writeln(g.Out, fmt.Sprintf("made %s (%s)", b.GetName(), b.GetScheme()))
 		},

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
+	"github.com/drystone-store/drystone/services/drystone/internal/client"
 )
 
 // objectLine is an object in --json output. The names are those of the REST API; numbers are numbers.
@@ -38,6 +39,8 @@ type bucketLine struct {
 	Name       string `json:"name"`
 	Scheme     string `json:"scheme,omitempty"`
 	CreateTime string `json:"createTime,omitempty"`
+	// Existed is told by mb: it was there already.
+	Existed bool `json:"existed,omitempty"`
 }
 
 func bucketLineOf(b *apiv1.Bucket) bucketLine {
@@ -49,11 +52,29 @@ type prefixLine struct {
 	Prefix string `json:"prefix"`
 }
 
-// deletedLine is what was removed, in --json output.
+// deletedLine is what was removed, in --json output; Deleted is false for what was not there.
 type deletedLine struct {
 	Bucket  string `json:"bucket"`
 	Key     string `json:"key,omitempty"`
 	Deleted bool   `json:"deleted"`
+}
+
+// errorLine is an error in --json output, on standard error.
+type errorLine struct {
+	Error string `json:"error"`
+	// Reason is the server's, machine-readable; empty for errors of this side.
+	Reason string `json:"reason,omitempty"`
+}
+
+// complain writes an error to standard error.
+func (g *globals) complain(err error) {
+	if g.json {
+		if raw, failed := json.Marshal(errorLine{Error: err.Error(), Reason: client.Reason(err)}); failed == nil {
+			_, _ = fmt.Fprintln(g.Err, string(raw))
+			return
+		}
+	}
+	_, _ = fmt.Fprintf(g.Err, "drystone: %v\n", err)
 }
 
 func writeJSON(w io.Writer, v any) error {

@@ -55,6 +55,8 @@ type putter struct {
 	client *client.Client
 	line   *progress.Line
 	outMu  sync.Mutex
+	// unread counts what of a folder could not be read.
+	unread int
 }
 
 func (p *putter) run(ctx context.Context, file, to string) error {
@@ -96,6 +98,11 @@ func (p *putter) file(ctx context.Context, name string, t target) error {
 	if err != nil {
 		return fmt.Errorf("put: %w", err)
 	}
+	return p.opened(ctx, name, f, t)
+}
+
+// opened stores an open file and closes it.
+func (p *putter) opened(ctx context.Context, name string, f *os.File, t target) error {
 	info, err := f.Stat()
 	switch {
 	case err != nil:

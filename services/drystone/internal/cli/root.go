@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -28,9 +29,11 @@ func Main(ctx context.Context, args []string, s Streams) int {
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = errors.New("interrupted")
 	}
-	_, _ = fmt.Fprintf(s.Err, "drystone: %v\n", err)
+	// Flags behind a wrong one were not read.
+	g := globals{Streams: s, json: slices.Contains(args, "--json")}
+	g.complain(err)
 	code := status(err)
-	if code == exitUsage {
+	if code == exitUsage && !g.json {
 		_, _ = fmt.Fprintf(s.Err, "Try `%s --help`.\n", cmd.CommandPath())
 	}
 	return code

@@ -13,7 +13,7 @@ import (
 )
 
 // CreateBucket makes a bucket; scheme is `rs-k-m`, or empty for the cluster's default. An own bucket that exists is
-// answered as if it had just been made.
+// answered as if it had just been made, unless it has another scheme.
 func (c *Client) CreateBucket(ctx context.Context, name, scheme string) (*apiv1.Bucket, error) {
 	body, err := protojson.Marshal(&apiv1.CreateBucketRequest{Scheme: scheme})
 	if err != nil {

