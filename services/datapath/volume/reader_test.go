@@ -624,7 +624,7 @@ func TestReadExtentList(t *testing.T) {
 	if _, err := b.ReadExtentList(t.Context(), at); fault.Code(err) != codes.DataLoss {
 		t.Errorf("garbage: %v", err)
 	}
-	at.Length = maxExtentList + 1
+	at.Length = uint64(listCapacity(erasure.MaxK)) + 1
 	if _, err := b.ReadExtentList(t.Context(), at); fault.Code(err) != codes.Internal {
 		t.Errorf("huge: %v", err)
 	}

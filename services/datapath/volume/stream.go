@@ -3,6 +3,7 @@ package volume
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -44,6 +45,10 @@ type Stream struct {
 	offset  uint64
 	carries []*carry
 	over    bool
+	// placed is where the stripes before carries are; listed is the bytes of a list of its extents, listMost what a
+	// record holds of one.
+	placed           Placed
+	listed, listMost int
 
 	// slots bounds the stripes in flight.
 	slots   chan struct{}
@@ -58,7 +63,8 @@ type Stream struct {
 type carry struct {
 	stripe *stripe
 	// sent is closed when the stripe has its place, or will not get one.
-	sent   chan struct{}
+	sent chan struct{}
+	// flight is set when the stripe is durable; the stream's mu guards it.
 	flight *flight
 }
 
@@ -82,6 +88,7 @@ func (w *Writer) Stream(ctx context.Context, scheme erasure.Scheme, header *type
 	ctx, cancel := context.WithCancel(ctx)
 	return &Stream{
 		w: w, lane: l, ctx: ctx, cancel: cancel, header: h, size: size, slots: make(chan struct{}, stripesInFlight),
+		placed: Placed{Writer: w.name}, listMost: listCapacity(scheme.K),
 	}, nil
 }
 
@@ -167,7 +174,7 @@ func (s *Stream) shape(k int) shape {
 		}
 		return tail
 	}
-	if len(s.carries) > 0 && s.lane.alone() {
+	if s.offset > 0 && s.lane.alone() {
 		// Nobody else writes here, so this stripe will follow the one before it and needs no header.
 		return shape{run: block.Size, limit: k * block.Size}
 	}
@@ -177,8 +184,11 @@ func (s *Stream) shape(k int) shape {
 	return shape{header: header, headSize: headSize, run: run, limit: k * run}
 }
 
-// dispatch sends the full stripe on its way. It waits while two are.
+// dispatch sends the full stripe on its way. It waits while two are. Errors: OBJECT_TOO_LARGE; ctx's.
 func (s *Stream) dispatch() error {
+	if err := s.settle(); err != nil {
+		return err
+	}
 	select {
 	case s.slots <- struct{}{}:
 	case <-s.ctx.Done():
@@ -208,10 +218,29 @@ func (s *Stream) carry(c *carry, before <-chan struct{}) error {
 	if err == nil {
 		f, err = s.lane.put(s.ctx, c.stripe, f)
 	}
+	s.mu.Lock()
 	c.flight = f
+	s.mu.Unlock()
 	c.stripe.memory.release()
 	c.stripe = nil
 	return err
+}
+
+// settle takes in where the stripes are that became durable, in order. Errors: OBJECT_TOO_LARGE.
+func (s *Stream) settle() error {
+	s.mu.Lock()
+	n := 0
+	for n < len(s.carries) && s.carries[n].flight != nil {
+		n++
+	}
+	s.mu.Unlock()
+	for _, c := range s.carries[:n] {
+		if err := s.list(c.flight); err != nil {
+			return err
+		}
+	}
+	s.carries = slices.Delete(s.carries, 0, n)
+	return nil
 }
 
 func (s *Stream) send(t *stripe, before <-chan struct{}) (*flight, error) {
@@ -225,8 +254,7 @@ func (s *Stream) send(t *stripe, before <-chan struct{}) (*flight, error) {
 }
 
 // Finish makes the rest durable and returns where all of it is. The checksum is the whole object's. It ends the stream,
-// whatever it returns. Errors: INCOMPLETE_BODY when fewer bytes were written than announced; those of Write;
-// OBJECT_TOO_LARGE when the list of extents does not fit into a record; ctx's.
+// whatever it returns. Errors: INCOMPLETE_BODY when fewer bytes were written than announced; those of Write; ctx's.
 func (s *Stream) Finish(ctx context.Context, checksum *typesv1.Checksum) (Placed, error) {
 	defer s.Abort()
 	stop := context.AfterFunc(ctx, s.cancel)
@@ -239,19 +267,20 @@ func (s *Stream) Finish(ctx context.Context, checksum *typesv1.Checksum) (Placed
 		return Placed{}, fault.New(codes.InvalidArgument, typesv1.Reason_REASON_INCOMPLETE_BODY,
 			"%d bytes came of the %d that were announced", s.length(), s.size)
 	}
-	placed := Placed{Writer: s.w.name}
-	for _, c := range s.carries {
-		placed.add(c.flight)
+	if err := s.settle(); err != nil {
+		return Placed{}, err
 	}
-	f, err := s.putTail(s.tailHeader(checksum, placed.Extents))
+	f, err := s.putTail(s.tailHeader(checksum, s.placed.Extents))
 	if err != nil {
 		return Placed{}, err
 	}
-	placed.add(f)
-	if len(placed.Extents) > maxExtents {
-		return s.packExtents(placed)
+	if err := s.list(f); err != nil {
+		return Placed{}, err
 	}
-	return placed, nil
+	if len(s.placed.Extents) > maxExtents {
+		return s.packExtents(s.placed)
+	}
+	return s.placed, nil
 }
 
 // putTail makes the last record durable.
@@ -269,23 +298,6 @@ func (s *Stream) putTail(header *typesv1.RecordHeader) (*flight, error) {
 		return nil, err
 	}
 	return s.lane.put(s.ctx, t, nil)
-}
-
-// packExtents makes a list of extents a record and replaces it by its address.
-func (s *Stream) packExtents(placed Placed) (Placed, error) {
-	payload, err := proto.Marshal(&typesv1.ExtentList{Extents: placed.Extents})
-	if err != nil {
-		return Placed{}, fmt.Errorf("encoding a list of %d extents: %w", len(placed.Extents), err)
-	}
-	h, _ := proto.Clone(s.header).(*typesv1.RecordHeader)
-	h.Kind, h.Fragment = typesv1.RecordKind_RECORD_KIND_EXTENTS, s.number()
-	list, err := s.w.Pack(s.ctx, s.lane.key.scheme, h, payload)
-	if err != nil {
-		return Placed{}, fmt.Errorf("writing a list of %d extents: %w", len(placed.Extents), err)
-	}
-	placed.Extents, placed.ExtentList = nil, list.Extents[0]
-	placed.terms(list.OldestTerm)
-	return placed, nil
 }
 
 // Abort gives the upload up; what was written are dead bytes. After Finish it does nothing. It returns when nothing of
