@@ -17,6 +17,8 @@ const (
 	directLeast = 64 << 10
 	// readUnit is what is remembered as read: a block of a chunk.
 	readUnit = 1 << 20
+	// readWords is enough for a chunk of 1 GiB.
+	readWords = 16
 )
 
 // Pages returns memory for n pages that begins at a page's beginning.
@@ -31,8 +33,8 @@ func Pages(n int) []byte {
 type direct struct {
 	// flags are those the file was opened with.
 	flags int
-	// read has a bit for each MiB of the file, modulo their number, that was read past the page cache.
-	read [16]atomic.Uint64
+	// once and twice have a bit for each MiB of the file, modulo their number, that was read past the page cache.
+	once, twice [readWords]atomic.Uint64
 
 	mu sync.Mutex
 	// fd is -1 as long as it is not needed, and when there cannot be one.
@@ -77,23 +79,26 @@ func (d *direct) close() error {
 	return unix.Close(fd)
 }
 
-// again notes a read at an offset and says whether there was one before.
+// again notes a read at an offset and says whether there were two before. One more is common: who wrote an object looks
+// whether it is there, or a reader begins anew; and filling the cache costs more than a direct read.
 func (d *direct) again(off int64) bool {
-	word, bit := d.bit(off)
-	return word.Or(bit)&bit != 0
+	word, bit := readBit(off)
+	return d.once[word].Or(bit)&bit != 0 && d.twice[word].Or(bit)&bit != 0
 }
 
 // forget makes the next reads of a range first ones.
 func (d *direct) forget(off, n int64) {
 	for at := off &^ (readUnit - 1); at < off+n; at += readUnit {
-		word, bit := d.bit(at)
-		word.And(^bit)
+		word, bit := readBit(at)
+		d.once[word].And(^bit)
+		d.twice[word].And(^bit)
 	}
 }
 
-func (d *direct) bit(off int64) (*atomic.Uint64, uint64) {
-	i := uint64(off/readUnit) % uint64(64*len(d.read))
-	return &d.read[i/64], 1 << (i % 64)
+func readBit(off int64) (word int, bit uint64) {
+	const wordBits = 64
+	i := uint64(off/readUnit) % (wordBits * readWords)
+	return int(i / wordBits), 1 << (i % wordBits)
 }
 
 // pwritev writes some of bufs, past the page cache where that is possible and pays.
@@ -110,8 +115,8 @@ func (f *osFile) pwritev(off int64, bufs [][]byte) (int, error) {
 	return unix.Pwritev(f.fd, bufs, off)
 }
 
-// pread reads some of p. Many pages come past the page cache the first time that a file is asked for them: only what is
-// read again is worth its memory, and what it costs to fill it.
+// pread reads some of p. Many pages come past the page cache the first two times that a file is asked for them: only
+// what is read again and again is worth its memory, and what it costs to fill it.
 func (f *osFile) pread(p []byte, off int64) (int, error) {
 	whole := p[:len(p)&^(PageSize-1)]
 	if !wholePages(off, whole) || f.direct.again(off) {
