@@ -40,6 +40,10 @@ const (
 	gatherShare = 1
 	gatherLeast = 5 * time.Millisecond
 	gatherMost  = 10 * time.Millisecond
+	// crowd is when a batch waits longer, crowdMost in all: behind so many uploads each waits for the disks far longer than
+	// that, and fewer syncs let all of them through sooner.
+	crowd     = 128
+	crowdMost = 25 * time.Millisecond
 )
 
 // Pack makes a small payload durable, together with others that come at the same time, and returns when it is. The
@@ -246,9 +250,15 @@ func (p *packer) linger(ctx context.Context) {
 	w := p.lane.w
 	bound := min(gatherMost, max(gatherLeast, gatherShare*w.latency(p.lane.key.class).Median()))
 	begin := clock.Now()
-	for clock.Since(begin) < bound {
+	for {
 		here, last, arrivals := p.look()
 		expected := int(w.announced.Load())
+		if here+expected >= crowd {
+			bound = crowdMost
+		}
+		if clock.Since(begin) >= bound {
+			return
+		}
 		if here >= batchRecords || expected < max(manyExpected, here/4) && here >= last/shrinkShare {
 			return
 		}

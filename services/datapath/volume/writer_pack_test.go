@@ -98,6 +98,32 @@ func TestSlowClientsDelayNobody(t *testing.T) {
 	})
 }
 
+// TestACrowdSharesSyncs: a thousand uploads at once, whose bodies come one after the other, are not cut into batches of a
+// few either: each of them waits far longer for the others than for its batch.
+func TestACrowdSharesSyncs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const uploads, durable, gap, most = 1000, 3 * time.Millisecond, 200 * time.Microsecond, 12
+		h := newHarness(t, harnessOptions{before: delayAll(durable)})
+		defer h.stop()
+		check(t, h.pack(t.Context(), rs54, []byte("first")))
+		before := h.node0()
+		announced := make([]func(), uploads)
+		for i := range announced {
+			announced[i] = h.writer.Expect()
+		}
+		var packing sync.WaitGroup
+		for _, arrived := range announced {
+			time.Sleep(gap)
+			arrived()
+			packing.Go(func() { check(t, h.pack(t.Context(), rs54, []byte("one of many"))) })
+		}
+		packing.Wait()
+		if n := h.batches(before); n > most {
+			t.Errorf("%d uploads took %d appends, want at most %d", uploads, n, most)
+		}
+	})
+}
+
 // TestTrickleAfterABurst: the rest of a burst that comes one by one, unannounced, is not cut into batches of a few.
 func TestTrickleAfterABurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
