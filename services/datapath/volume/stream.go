@@ -2,7 +2,9 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -92,35 +94,101 @@ func (w *Writer) Stream(ctx context.Context, scheme erasure.Scheme, header *type
 	}, nil
 }
 
+// readPiece is what ReadFrom reads at a time: few enough bytes that who counts and sums them finds them in the
+// processor's cache.
+const readPiece = 256 << 10
+
+// ReadFrom is Write for all that r has: the bytes are read into where they stay. The reader's errors come back as they
+// are; then Abort the stream.
+func (s *Stream) ReadFrom(r io.Reader) (int64, error) {
+	total := int64(0)
+	for {
+		if s.size > 0 && s.length() == s.size {
+			return total, s.expectEnd(r)
+		}
+		if err := s.ready(); err != nil {
+			return total, err
+		}
+		room := s.filling.room()
+		n, err := r.Read(room[:min(len(room), readPiece)])
+		s.filling.length += n
+		total += int64(n)
+		if sent := s.dispatchFull(); sent != nil {
+			return total, sent
+		}
+		if errors.Is(err, io.EOF) {
+			return total, nil
+		}
+		if err != nil {
+			return total, err //nolint:wrapcheck // as io.ReaderFrom does
+		}
+	}
+}
+
+// expectEnd reads the end that stands behind the last byte.
+func (s *Stream) expectEnd(r io.Reader) error {
+	var probe [1]byte
+	n, err := io.ReadFull(r, probe[:])
+	if n > 0 {
+		return s.tooLong()
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err //nolint:wrapcheck // as io.ReaderFrom does
+}
+
+func (s *Stream) tooLong() error {
+	return fault.New(codes.InvalidArgument, typesv1.Reason_REASON_BODY_TOO_LONG,
+		"more than the %d bytes that were announced", s.size)
+}
+
 // Write takes in the next bytes of the payload. It blocks while the memory of all uploads is used up or two stripes of
 // this one are on their way. Errors: BODY_TOO_LONG beyond the size that was announced; OVERLOADED, with a delay, when no
 // memory came free in time, which is soon for the first byte; OBJECT_TOO_LARGE when its extents become too many to list;
 // why the upload failed, those of Stream; then Abort it.
 func (s *Stream) Write(p []byte) (int, error) {
 	if s.size > 0 && s.length()+uint64(len(p)) > s.size {
-		return 0, fault.New(codes.InvalidArgument, typesv1.Reason_REASON_BODY_TOO_LONG,
-			"more than the %d bytes that were announced", s.size)
+		return 0, s.tooLong()
 	}
 	written := 0
 	for len(p) > 0 {
-		if err := s.failure(); err != nil {
+		if err := s.ready(); err != nil {
 			return written, err
-		}
-		if s.filling == nil {
-			if err := s.begin(); err != nil {
-				return written, s.fail(err)
-			}
 		}
 		n := s.filling.write(p)
 		written += n
 		p = p[n:]
-		if s.filling.full() && !s.filling.last {
-			if err := s.dispatch(); err != nil {
-				return written, s.fail(err)
-			}
+		if err := s.dispatchFull(); err != nil {
+			return written, err
 		}
 	}
 	return written, nil
+}
+
+// ready sees to it that there is a stripe to fill.
+func (s *Stream) ready() error {
+	if err := s.failure(); err != nil {
+		return err
+	}
+	if s.filling != nil {
+		return nil
+	}
+	if err := s.begin(); err != nil {
+		return s.fail(err)
+	}
+	return nil
+}
+
+// dispatchFull sends the stripe on its way if it is full; the last one waits for Finish.
+func (s *Stream) dispatchFull() error {
+	if !s.filling.full() || s.filling.last {
+		return nil
+	}
+	if err := s.dispatch(); err != nil {
+		return s.fail(err)
+	}
+	return nil
 }
 
 // length is the bytes that were written.

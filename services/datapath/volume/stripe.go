@@ -60,18 +60,22 @@ func newStripe(s *Stream, code *erasure.Code, sh shape, free func()) *stripe {
 // write takes in what fits of p and says how much that is.
 func (t *stripe) write(p []byte) int {
 	taken := 0
-	for len(p) > 0 && t.length < t.limit {
-		within := t.length % t.run
-		if within == 0 {
-			room := min(t.run, t.limit-t.length)
-			t.columns = append(t.columns, t.frame.Grow(len(t.columns), len(t.head), room))
-		}
-		n := copy(t.columns[len(t.columns)-1][within:], p)
+	for len(p) > 0 && !t.full() {
+		n := copy(t.room(), p)
 		t.length += n
 		taken += n
 		p = p[n:]
 	}
 	return taken
+}
+
+// room is where the next bytes go, as far as they lie together. The stripe must not be full; whoever puts bytes there
+// counts them into length.
+func (t *stripe) room() []byte {
+	if t.length == len(t.columns)*t.run {
+		t.columns = append(t.columns, t.frame.Grow(len(t.columns), len(t.head), min(t.run, t.limit-t.length)))
+	}
+	return t.columns[len(t.columns)-1][t.length%t.run:]
 }
 
 func (t *stripe) full() bool { return t.length == t.limit }

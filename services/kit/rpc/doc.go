@@ -19,5 +19,5 @@
 //  7. After a client gave up a stream its handler may still run for a moment; TrackHandlers waits for it before
 //     buffers are used again.
 //  8. Context values flow into in-process handlers, except gRPC's own (metadata, peer) and what is meant for one hop
-//     (WithBuffer, TrackHandlers). No handler may rely on a value that the network would not carry.
+//     (WithBuffer, WithSource, TrackHandlers). No handler may rely on a value that the network would not carry.
 package rpc

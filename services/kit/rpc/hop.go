@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"io"
 	"sync"
 
 	"google.golang.org/grpc/metadata"
@@ -12,9 +13,10 @@ import (
 // The values of this file are meant for one hop: from a caller to the handler it calls in this process.
 
 type (
-	lentKey  struct{} // caller's side: the buffer it lends
-	trackKey struct{} // caller's side: who waits for handlers
-	hopKey   struct{} // handler's side
+	lentKey   struct{} // caller's side: the buffer it lends
+	sourceKey struct{} // caller's side: what it would send
+	trackKey  struct{} // caller's side: who waits for handlers
+	hopKey    struct{} // handler's side
 )
 
 // WithBuffer lends b for a bulk read. In process the handler gets it (Buffer) and reads straight into it when it is large
@@ -29,6 +31,21 @@ func WithBuffer(ctx context.Context, b []byte) context.Context {
 func Buffer(ctx context.Context) []byte {
 	if h, ok := ctx.Value(hopKey{}).(*hop); ok {
 		return h.lent
+	}
+	return nil
+}
+
+// WithSource offers the handler of an in-process client stream the bytes themselves, so that it reads them into where they
+// shall be instead of receiving them in messages. The caller begins to read r for messages only after its first SendMsg
+// has returned (see constraint 5), so until then r is the handler's. Over the network nobody sees it.
+func WithSource(ctx context.Context, r io.Reader) context.Context {
+	return context.WithValue(ctx, sourceKey{}, r)
+}
+
+// Source is what the caller of this handler offers, nil when the bytes come in messages alone.
+func Source(ctx context.Context) io.Reader {
+	if h, ok := ctx.Value(hopKey{}).(*hop); ok {
+		return h.source
 	}
 	return nil
 }
@@ -57,8 +74,10 @@ type hop struct {
 	scope  log.Scope
 	caller string
 
-	// Of in-process calls only: the buffer lent, the metadata sent, and what the handler answers beside messages.
+	// Of in-process calls only: the buffer lent, the source offered, the metadata sent, and what the handler answers beside
+	// messages.
 	lent     []byte
+	source   io.Reader
 	metadata metadata.MD
 	meta     transportStream
 }
@@ -70,7 +89,7 @@ func (h *hop) Value(key any) any {
 		return h
 	case log.ScopeKey:
 		return &h.scope
-	case lentKey, trackKey:
+	case lentKey, sourceKey, trackKey:
 		return nil
 	}
 	return h.Context.Value(key)

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"sync"
 
@@ -68,6 +69,7 @@ func (c *inProcess) invoke(h *hop, m *method, req, resp any) error {
 func (c *inProcess) hop(ctx context.Context, full string) *hop {
 	h := &hop{server: c.server, caller: c.caller, meta: transportStream{method: full}}
 	h.lent, _ = ctx.Value(lentKey{}).([]byte)
+	h.source, _ = ctx.Value(sourceKey{}).(io.Reader)
 	md, sent := metadata.FromOutgoingContext(ctx)
 	h.metadata = md
 	if sent {

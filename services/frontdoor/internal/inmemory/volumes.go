@@ -2,6 +2,8 @@ package inmemory
 
 import (
 	"context"
+	"errors"
+	"io"
 	"slices"
 	"sync"
 
@@ -113,6 +115,28 @@ type stream struct {
 func (s *stream) Write(p []byte) (int, error) {
 	s.payload = append(s.payload, p...)
 	return len(p), s.volumes.failure()
+}
+
+// ReadFrom reads bytes into where they stay, as a volume's stream does.
+func (s *stream) ReadFrom(r io.Reader) (int64, error) {
+	const piece = 100_000
+	total := int64(0)
+	for {
+		at := len(s.payload)
+		s.payload = slices.Grow(s.payload, piece)
+		n, err := r.Read(s.payload[at : at+piece])
+		s.payload = s.payload[:at+n]
+		total += int64(n)
+		if errors.Is(err, io.EOF) {
+			return total, nil
+		}
+		if err == nil {
+			err = s.volumes.failure()
+		}
+		if err != nil {
+			return total, err
+		}
+	}
 }
 
 // Finish implements object.Stream.

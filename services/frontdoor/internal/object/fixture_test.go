@@ -67,6 +67,8 @@ type body struct {
 	end     error
 	trailer []*typesv1.Checksum
 	asked   int
+	// source, if there is one, has the bytes before the pieces.
+	source io.Reader
 }
 
 func (b *body) Next() ([]byte, error) {
@@ -83,6 +85,8 @@ func (b *body) Next() ([]byte, error) {
 }
 
 func (b *body) Trailer() []*typesv1.Checksum { return b.trailer }
+
+func (b *body) Source() io.Reader { return b.source }
 
 // pieces cuts data for a body.
 func pieces(data []byte, size int) [][]byte { return slices.Collect(slices.Chunk(data, size)) }

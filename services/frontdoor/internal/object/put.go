@@ -21,6 +21,9 @@ type Body interface {
 	// Next returns the next bytes, valid until the call after it, and io.EOF behind the last ones. The first call
 	// tells the client that its bytes are wanted.
 	Next() ([]byte, error)
+	// Source is where the bytes can be read without Next, into where they stay; nil if they only come by Next. What is
+	// behind its last byte still does.
+	Source() io.Reader
 	// Trailer returns the checksums that came behind the bytes; it may be called once Next returned io.EOF.
 	Trailer() []*typesv1.Checksum
 }

@@ -2,7 +2,9 @@ package object
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	"google.golang.org/grpc/codes"
 
@@ -31,17 +33,11 @@ func (u *upload) stream(ctx context.Context, head, rest []byte) (Object, error) 
 			return Object{}, err
 		}
 	}
-	for {
-		p, err := u.next()
-		if err != nil {
-			return Object{}, err
-		}
-		if p == nil {
-			break
-		}
-		if err := write(st, p); err != nil {
-			return Object{}, err
-		}
+	if err := u.readInto(st); err != nil {
+		return Object{}, err
+	}
+	if err := u.writeTo(st); err != nil {
+		return Object{}, err
 	}
 	if err := u.verify(); err != nil {
 		return Object{}, err
@@ -57,6 +53,59 @@ func (u *upload) stream(ctx context.Context, head, rest []byte) (Object, error) 
 			"the upload took longer than its volumes were kept open for it").WithRetryAfter(retryAfter)
 	}
 	return o, err
+}
+
+// readInto has the stream read a body of known length from its source, if both can: the bytes are not copied then.
+func (u *upload) readInto(st Stream) error {
+	source := u.body.Source()
+	into, direct := st.(io.ReaderFrom)
+	if source == nil || !direct || u.spec.Size == nil {
+		return nil
+	}
+	counted := &countedSource{upload: u, source: source}
+	_, err := into.ReadFrom(counted)
+	if counted.err != nil {
+		return fmt.Errorf("read the body: %w", counted.err)
+	}
+	if err != nil {
+		return fmt.Errorf("write a stream: %w", fromVolumes(err))
+	}
+	return nil
+}
+
+// countedSource counts and sums what is read of a body, up to the size that was announced.
+type countedSource struct {
+	upload *upload
+	source io.Reader
+	// err is why the body could not be read.
+	err error
+}
+
+// Read implements io.Reader.
+func (c *countedSource) Read(p []byte) (int, error) {
+	left := c.upload.spec.GetSize() - c.upload.sum.size
+	if left <= 0 {
+		return 0, io.EOF
+	}
+	n, err := c.source.Read(p[:min(int64(len(p)), left)])
+	c.upload.sum.add(p[:n])
+	if err != nil && !errors.Is(err, io.EOF) {
+		c.err = err
+	}
+	return n, err //nolint:wrapcheck // as io.Reader does
+}
+
+// writeTo writes what the body hands over.
+func (u *upload) writeTo(st Stream) error {
+	for {
+		p, err := u.next()
+		if err != nil || p == nil {
+			return err
+		}
+		if err := write(st, p); err != nil {
+			return err
+		}
+	}
 }
 
 func write(st Stream, p []byte) error {

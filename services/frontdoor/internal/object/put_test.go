@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -43,6 +45,52 @@ func TestPutOfEverySize(t *testing.T) {
 		}
 	}
 }
+
+// TestPutFromASource: bytes that can be read directly count like those of messages, however they are split over both.
+func TestPutFromASource(t *testing.T) {
+	data := bytes.Repeat([]byte("0123456789abcdef!"), 60_000)
+	for name, tt := range map[string]struct {
+		source, messages []byte
+		more             io.Reader
+		size             int
+		want             typesv1.Reason
+	}{
+		"all of it":                     {source: data, size: len(data)},
+		"one byte at a time, then more": {more: iotest.OneByteReader(bytes.NewReader(data[:1000])), messages: data[1000:], size: len(data)},
+		"data with the end":             {more: iotest.DataErrReader(bytes.NewReader(data)), size: len(data)},
+		"nothing at the source":         {source: nil, messages: data, size: len(data)},
+		"too little":                    {source: data[1:], size: len(data), want: typesv1.Reason_REASON_INCOMPLETE_BODY},
+		"too much in messages":          {source: data, messages: []byte{1}, size: len(data), want: typesv1.Reason_REASON_BODY_TOO_LONG},
+		"only as much as was announced": {source: append(bytes.Clone(data), 1), size: len(data)},
+		"it breaks": {
+			more: io.MultiReader(bytes.NewReader(data[1:]), iotest.ErrReader(errBroken)), size: len(data), want: typesv1.Reason_REASON_INVALID_ARGUMENT,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			b := &body{source: tt.more, pieces: pieces(tt.messages, 100_000)}
+			if tt.more == nil {
+				b.source = bytes.NewReader(tt.source)
+			}
+			spec := &apiv1.PutObjectSpec{Bucket: "b", Key: "k", Size: proto.Int64(int64(tt.size))}
+			_, err := f.service.Put(f.ctx, spec, b)
+			if tt.want != typesv1.Reason_REASON_UNSPECIFIED {
+				if !fault.Is(err, tt.want) {
+					t.Fatalf("got %v, want %v", err, tt.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(f.read(t, "k"), data) {
+				t.Error("it came back changed")
+			}
+		})
+	}
+}
+
+var errBroken = fault.New(codes.InvalidArgument, typesv1.Reason_REASON_INVALID_ARGUMENT, "broken")
 
 // An empty message in the middle of a body is not its end.
 func TestPutWithEmptyPieces(t *testing.T) {

@@ -128,7 +128,7 @@ func in(d time.Duration) time.Time {
 func (x *exchange) close() {
 	_ = x.control.SetWriteDeadline(in(stallTimeout))
 	switch {
-	case x.upload != nil && x.upload.err != nil:
+	case x.upload != nil && x.upload.failure() != nil:
 		_ = x.control.SetReadDeadline(time.Unix(1, 0)) // Nothing sensible comes any more.
 	case x.upload != nil && !x.upload.ended, x.upload == nil && x.request.ContentLength != 0:
 		_ = x.control.SetReadDeadline(in(drainTimeout))

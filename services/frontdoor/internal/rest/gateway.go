@@ -144,8 +144,8 @@ func handleError(
 	ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, _ http.ResponseWriter, _ *http.Request, err error,
 ) {
 	x := exchangeOf(ctx)
-	if x.upload != nil && x.upload.err != nil {
-		err = x.upload.err // The gateway kept only its text.
+	if x.upload != nil && x.upload.failure() != nil {
+		err = x.upload.failure() // The gateway kept only its text.
 	}
 	writeError(x, err)
 }

@@ -132,6 +132,7 @@ func (h *Handler) serve(ctx context.Context, x *exchange) {
 			return
 		}
 		x.upload = newUpload(x, spec, &h.buffers)
+		r = r.WithContext(rpc.WithSource(ctx, source{x.upload}))
 		r.Body = x.upload
 	case r.Method == http.MethodPut:
 		r.Body = http.MaxBytesReader(x.ResponseWriter, r.Body, maxJSONBody)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -33,8 +34,18 @@ type upload struct {
 	ended   bool  // the body was read to its end
 	turn    int
 	buffers [2]*block.Buffer
-	// err is why the body could not be read.
-	err error
+	// err is why the body could not be read. The gateway may ask while a handler that it gave up still reads.
+	err atomic.Pointer[error]
+}
+
+func (u *upload) fail(err error) { u.err.Store(&err) }
+
+// failure is why the body could not be read, nil if it could.
+func (u *upload) failure() error {
+	if err := u.err.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 type stage int
@@ -66,7 +77,7 @@ func (u *upload) Decode(v any) error {
 	case stageData:
 		p, err := u.next()
 		if err != nil {
-			u.err = err
+			u.fail(err)
 			return err
 		}
 		if len(p) > 0 {
@@ -76,7 +87,7 @@ func (u *upload) Decode(v any) error {
 		u.stage = stageEnd
 		sums, err := trailerChecksums(u.exchange.request.Trailer)
 		if err != nil {
-			u.err = err
+			u.fail(err)
 			return err
 		}
 		if len(sums) > 0 {
@@ -111,6 +122,29 @@ func (u *upload) next() ([]byte, error) {
 		u.left -= int64(n)
 	}
 	return b.Bytes[:n], err
+}
+
+// source lets a handler in this process read the body itself, while the gateway still waits for it to take the spec: what
+// it read does not come in messages any more.
+type source struct{ *upload }
+
+// Read implements io.Reader: it fills p unless the body ends before.
+func (s source) Read(p []byte) (int, error) {
+	u := s.upload
+	if u.ended || u.left == 0 || len(p) == 0 {
+		return 0, io.EOF
+	}
+	if u.left > 0 {
+		p = p[:min(int64(len(p)), u.left)]
+	}
+	n, err := u.fill(p)
+	if u.left > 0 {
+		u.left -= int64(n)
+	}
+	if err != nil {
+		u.fail(err)
+	}
+	return n, err
 }
 
 // finish reads the end that stands behind the last byte: net/http fills the trailers there.

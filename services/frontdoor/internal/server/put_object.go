@@ -11,6 +11,7 @@ import (
 	apiv1 "github.com/drystone-store/drystone/proto/gen/drystone/api/v1"
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/kit/fault"
+	"github.com/drystone-store/drystone/services/kit/rpc"
 )
 
 // maxData is the most that one message may carry, in bytes: what is in a message is in memory.
@@ -73,6 +74,9 @@ func (b *body) Next() ([]byte, error) {
 		}
 	}
 }
+
+// Source implements object.Body: REST in this process has the bytes at hand.
+func (b *body) Source() io.Reader { return rpc.Source(b.stream.Context()) }
 
 // Trailer implements object.Body.
 func (b *body) Trailer() []*typesv1.Checksum { return b.trailer.GetChecksums() }

@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string) (err error) {
 		enc := json.NewEncoder(os.Stdout)
 		report = func(r bench.Result) { _ = enc.Encode(r) }
 	} else {
-		fmt.Printf("%s over %d nodes, all in one process, client on the same machine\n\n", *scheme, *nodes)
+		fmt.Printf("%s over %d nodes, all in one process, client on the same machine; %v\n\n", *scheme, *nodes, bench.MeasureMachine())
 		bench.TableHead(os.Stdout)
 	}
 	// Each size gets a store of its own: nothing gives space back yet, and one size must not warm up another.
