@@ -36,6 +36,8 @@ type exchange struct {
 	begin   time.Time
 	control *http.ResponseController
 	upload  *upload
+	// handlers returns when none that was called for this request runs any more.
+	handlers func()
 	// out carries an object's bytes through the gateway, one message at a time.
 	out httpbody.HttpBody
 

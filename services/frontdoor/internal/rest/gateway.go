@@ -144,8 +144,14 @@ func handleError(
 	ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, _ http.ResponseWriter, _ *http.Request, err error,
 ) {
 	x := exchangeOf(ctx)
-	if x.upload != nil && x.upload.failure() != nil {
-		err = x.upload.failure() // The gateway kept only its text.
+	if x.upload != nil {
+		if x.upload.failure() == nil && ctx.Err() != nil {
+			// net/http cancels a request whose body breaks off. A handler that read it knows why, and ends now.
+			x.handlers()
+		}
+		if why := x.upload.failure(); why != nil {
+			err = why // The gateway kept only its text.
+		}
 	}
 	writeError(x, err)
 }

@@ -90,6 +90,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(headerRequestID, x.id)
 	w.Header().Set(headerDrystoneRequestID, x.id)
 	ctx, wait := rpc.TrackHandlers(log.WithCorrelation(r.Context(), x.id))
+	x.handlers = wait
 	ctx = context.WithValue(ctx, exchangeKey{}, x)
 	defer func() {
 		p := recover()
