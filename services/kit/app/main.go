@@ -36,17 +36,25 @@ const (
 // process at once. Exit codes: 0 done, 1 run failed, 2 wrong flags or configuration. Log lines go to standard error.
 func Main[C any](name string, run func(ctx context.Context, cfg C, env Env) error) {
 	log.QuietLibraries()
+	ctx := UntilSignal()
+	p := process[C]{name: name, run: run, stdout: os.Stdout, stderr: os.Stderr}
+	os.Exit(p.main(ctx, os.Args[1:]))
+}
+
+// UntilSignal is a process's context: SIGTERM and SIGINT end it; a second one ends the process at once, with status 1. It
+// is called once, by main.
+func UntilSignal() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() { // lives as long as the process
 		<-signals
 		cancel()
+		// Handing signals back to their default would not do: it is to ignore them where a shell's script started us with &.
 		<-signals
 		os.Exit(exitFailed)
 	}()
-	p := process[C]{name: name, run: run, stdout: os.Stdout, stderr: os.Stderr}
-	os.Exit(p.main(ctx, os.Args[1:]))
+	return ctx
 }
 
 // file is what the YAML holds.
