@@ -344,7 +344,8 @@ func TestCallsHaveDeadlines(t *testing.T) {
 			"seal":  func() error { return b.peers.Seal(ctx, b.node.Name, b.chunk, 0) },
 			"stat":  func() error { _, err := b.peers.Stat(ctx, b.node.Name, b.chunk, true); return err },
 			"read": func() error {
-				return b.peers.Read(ctx, &placementv1.Member{Node: b.node.Name}, b.chunk, 0, make([]byte, 1))
+				_, err := b.peers.Read(ctx, &placementv1.Member{Node: b.node.Name}, b.chunk, 0, make([]byte, 1))
+				return err
 			},
 		}
 		for name, call := range calls {

@@ -78,6 +78,18 @@ func TestRead(t *testing.T) {
 			return answer
 		}
 	}
+	const room = 3000 // of the lent buffer's capacity, beyond its length
+	at := func(offset int) func(context.Context, *chunkv1.ReadChunkRequest) *chunkv1.ReadChunkResponse {
+		return func(ctx context.Context, r *chunkv1.ReadChunkRequest) *chunkv1.ReadChunkResponse {
+			answer := good(ctx, r)
+			if lent := rpc.Buffer(ctx); lent != nil {
+				moved := lent[offset : offset+len(answer.GetData()) : cap(lent)]
+				copy(moved, answer.GetData())
+				answer.Data = moved
+			}
+			return answer
+		}
+	}
 	cases := []struct {
 		name   string
 		answer func(context.Context, *chunkv1.ReadChunkRequest) *chunkv1.ReadChunkResponse
@@ -85,6 +97,8 @@ func TestRead(t *testing.T) {
 	}{
 		{"good", good, true},
 		{"not into the lent buffer", without(func(*chunkv1.ReadChunkResponse) {}), true},
+		{"not where the lent buffer begins", at(room - 1), true},
+		{"so far back in it that the zeros have no room", at(room + 1), true},
 		{"nothing stored", func(context.Context, *chunkv1.ReadChunkRequest) *chunkv1.ReadChunkResponse {
 			return &chunkv1.ReadChunkResponse{}
 		}, false},
@@ -106,10 +120,10 @@ func TestRead(t *testing.T) {
 				registry := rpc.NewRegistry()
 				registry.Register("n", server)
 				p := serve(t, registry, listen(t, transport, server), "boot")
-				dst := bytes.Repeat([]byte{0xee}, 60000)
-				err := p.Read(t.Context(), &placementv1.Member{Node: "n"}, &chunkv1.ChunkRef{}, 0, dst)
+				dst := bytes.Repeat([]byte{0xee}, 60000+room)[:60000]
+				rows, err := p.Read(t.Context(), &placementv1.Member{Node: "n"}, &chunkv1.ChunkRef{}, 0, dst)
 				if tc.name == "nothing stored" {
-					if err != nil || !bytes.Equal(dst, make([]byte, len(dst))) {
+					if err != nil || !bytes.Equal(rows, make([]byte, len(dst))) {
 						t.Errorf("rows of zeros: %v", err)
 					}
 					return
@@ -117,7 +131,7 @@ func TestRead(t *testing.T) {
 				if tc.ok != (err == nil) || err != nil && !fault.Is(err, typesv1.Reason_REASON_CHUNK_CORRUPT) {
 					t.Fatalf("read: %v", err)
 				}
-				if tc.ok && (!bytes.Equal(dst[:len(stored)], stored) || !bytes.Equal(dst[len(stored):], make([]byte, 20000))) {
+				if tc.ok && (!bytes.Equal(rows[:len(stored)], stored) || !bytes.Equal(rows[len(stored):], make([]byte, 20000))) {
 					t.Error("the bytes are not those that are stored, and zeros")
 				}
 			})
@@ -201,7 +215,7 @@ func TestNodeMoves(t *testing.T) {
 	p := serve(t, registry, &placementv1.Node{Address: "inproc:old"}, "")
 	read := func() string {
 		dst := make([]byte, 3)
-		if err := p.Read(t.Context(), &placementv1.Member{Node: "n"}, &chunkv1.ChunkRef{}, 0, dst); err != nil {
+		if _, err := p.Read(t.Context(), &placementv1.Member{Node: "n"}, &chunkv1.ChunkRef{}, 0, dst); err != nil {
 			t.Fatal(err)
 		}
 		return string(dst)

@@ -19,41 +19,54 @@ import (
 // around it.
 const readTimeout = 2 * time.Second
 
-// Read fills dst wholly with rows of a column, beginning at row: what was stored, then zeros. The rows, 1 to 1 MiB, must
-// lie within one block. One attempt is made. What dst holds after an error is undefined.
+// Read returns len(dst) rows of a column, beginning at row: what was stored, then zeros. They lie in dst, which is used up
+// to its capacity, but not always at its beginning. The rows, 1 to 1 MiB, must lie within one block. One attempt is made.
+// What dst holds after an error is undefined.
 // Errors: those of ChunkService.ReadChunk; CHUNK_CORRUPT also when bytes were damaged on their way; UNAVAILABLE,
 // DEADLINE_EXCEEDED.
 func (p *Peers) Read(
 	ctx context.Context, member *placementv1.Member, ref *chunkv1.ChunkRef, row uint64, dst []byte,
-) error {
+) ([]byte, error) {
 	client, local, err := p.client(member.GetNode())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	answer, err := client.ReadChunk(rpc.WithBuffer(ctx, dst),
 		&chunkv1.ReadChunkRequest{Chunk: ref, Row: row, Rows: uint32(len(dst))})
 	if err != nil {
-		return fmt.Errorf("reading %d rows at %d from node %q: %w", len(dst), row, member.GetNode(), err)
+		return nil, fmt.Errorf("reading %d rows at %d from node %q: %w", len(dst), row, member.GetNode(), err)
 	}
 	data := answer.GetData()
 	if len(data) > len(dst) {
-		return corrupt("node %q answered %d bytes to a read of %d", member.GetNode(), len(data), len(dst))
+		return nil, corrupt("node %q answered %d bytes to a read of %d", member.GetNode(), len(data), len(dst))
 	}
-	inPlace := len(data) > 0 && &data[0] == &dst[0]
+	at, inPlace := within(data, dst)
 	// A chunk-server of this process that read straight into dst has checked the bytes there, after the disk; nothing
 	// lies between.
 	if !local || !inPlace {
 		if err := verify(answer); err != nil {
-			return fmt.Errorf("reading %d rows at %d from node %q: %w", len(dst), row, member.GetNode(), err)
+			return nil, fmt.Errorf("reading %d rows at %d from node %q: %w", len(dst), row, member.GetNode(), err)
 		}
 	}
-	if !inPlace {
+	rows := dst
+	if inPlace && at+len(dst) <= cap(dst) {
+		rows = dst[at : at+len(dst)]
+	} else {
 		copy(dst, data)
 	}
-	clear(dst[len(data):])
-	return nil
+	clear(rows[len(data):])
+	return rows, nil
+}
+
+// within says whether data lies in the memory of dst, and where.
+func within(data, dst []byte) (at int, ok bool) {
+	if at = cap(dst) - cap(data); cap(data) == 0 || at < 0 {
+		return 0, false
+	}
+	// Both end where their memory ends if it is the same.
+	return at, &dst[:cap(dst)][at] == &data[:1][0]
 }
 
 // verify checks each piece of an answer: the first `head` bytes, then granules.

@@ -46,9 +46,10 @@ type ReaderMap interface {
 
 // ChunkReader reads from chunk-servers; *peers.Peers is one.
 type ChunkReader interface {
-	// Read fills dst wholly with rows of a column that lie in one block, zeros included, verified against their
-	// checksums. It has a deadline of its own, and leaves dst alone once it has returned.
-	Read(ctx context.Context, member *placementv1.Member, ref *chunkv1.ChunkRef, row uint64, dst []byte) error
+	// Read returns len(dst) rows of a column that lie in one block, zeros included, verified against their checksums, and
+	// somewhere in dst, which it uses up to its capacity. It has a deadline of its own, and leaves dst alone once it has
+	// returned.
+	Read(ctx context.Context, member *placementv1.Member, ref *chunkv1.ChunkRef, row uint64, dst []byte) ([]byte, error)
 }
 
 // MemberHealth says whom to ask first.

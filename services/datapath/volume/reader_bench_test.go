@@ -68,8 +68,8 @@ func (i instant) Volume(context.Context, uint64) (*placementv1.Volume, error) { 
 
 func (i instant) Refresh(context.Context, uint64) (*placementv1.Volume, error) { return i.volume, nil }
 
-func (i instant) Read(context.Context, *placementv1.Member, *chunkv1.ChunkRef, uint64, []byte) error {
-	return nil
+func (i instant) Read(_ context.Context, _ *placementv1.Member, _ *chunkv1.ChunkRef, _ uint64, dst []byte) ([]byte, error) {
+	return dst, nil
 }
 
 // BenchmarkSmallRead is what the Reader itself adds to the read of a small object.

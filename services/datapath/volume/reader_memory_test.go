@@ -31,8 +31,8 @@ func (z zeros) Volume(context.Context, uint64) (*placementv1.Volume, error) { re
 func (z zeros) Refresh(context.Context, uint64) (*placementv1.Volume, error) { return z.volume, nil }
 
 // Read leaves dst alone: in a pool through which nothing but zeros goes it holds zeros already.
-func (z zeros) Read(_ context.Context, _ *placementv1.Member, ref *chunkv1.ChunkRef, _ uint64, _ []byte) error {
-	return z.lost[ref.GetColumn()]
+func (z zeros) Read(_ context.Context, _ *placementv1.Member, ref *chunkv1.ChunkRef, _ uint64, dst []byte) ([]byte, error) {
+	return dst, z.lost[ref.GetColumn()]
 }
 
 // peak is a budget that remembers how much was taken of it at most.

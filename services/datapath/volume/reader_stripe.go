@@ -68,6 +68,7 @@ type pieceEvent struct {
 // answer ends the request to a column.
 type answer struct {
 	column int
+	data   []byte
 	err    error
 }
 
@@ -273,7 +274,8 @@ func (p *stripeRead) ask(ctx context.Context, c int, rows rowRange) error {
 	column.late = clock.Now().Add(p.reader.timeout)
 	p.running++
 	go func() {
-		p.answers <- answer{column: c, err: p.reader.chunks.Read(ctx, member, ref, rows.lo, buffer.Bytes)}
+		data, err := p.reader.chunks.Read(ctx, member, ref, rows.lo, buffer.Bytes)
+		p.answers <- answer{column: c, data: data, err: err}
 	}()
 	return nil
 }
@@ -332,11 +334,11 @@ func (p *stripeRead) receive(ctx context.Context, a answer) error {
 	if column.source != nil {
 		p.give(column.source)
 	}
-	column.source, column.has, column.data = buffer, column.asked, buffer.Bytes
+	column.source, column.has, column.data = buffer, column.asked, a.data
 	if i := column.piece; i >= 0 && p.pieces[i].data == nil && column.has.covers(p.pieces[i].rows()) {
 		// The piece keeps the buffer; it stays good as a source.
 		p.pieces[i].buffer, column.source = buffer, nil
-		p.deliver(i, buffer.Bytes[p.pieces[i].Row-column.has.lo:])
+		p.deliver(i, column.data[p.pieces[i].Row-column.has.lo:])
 	}
 	return nil
 }

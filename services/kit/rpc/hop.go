@@ -19,7 +19,7 @@ type (
 	hopKey    struct{} // handler's side
 )
 
-// WithBuffer lends b for a bulk read. In process the handler gets it (Buffer) and reads straight into it when it is large
+// WithBuffer lends b, up to its capacity, for a bulk read. In process the handler gets it (Buffer) and reads straight into it when it is large
 // enough; over the network the response's bulk field (BulkFields) is received into it. In both cases the response then
 // aliases b, and it does not when b was too small or nobody cared: the caller must look. The buffer is the caller's again
 // when the call returns.

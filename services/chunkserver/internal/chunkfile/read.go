@@ -47,7 +47,8 @@ type Reader struct {
 }
 
 // Read answers rows of one block below end, verified. It reads into dst if that is long enough, which Data then
-// aliases; else into new memory. Errors: RANGE_NOT_SATISFIABLE, INVALID_ARGUMENT, *DamageError.
+// aliases; else into new memory. It uses dst up to its capacity, and where whole granules fit into that, Data begins
+// somewhere in it: so nothing is copied. Errors: RANGE_NOT_SATISFIABLE, INVALID_ARGUMENT, *DamageError.
 func (r *Reader) Read(f vfs.Reader, x *Index, end, row uint64, rows uint32, dst []byte) (Rows, error) {
 	if err := format.CheckFrame(row, rows, 0, format.MaxGranuleLog2); err != nil {
 		return Rows{}, invalid(err)
@@ -98,6 +99,14 @@ func (r *Reader) readOne(f vfs.Reader, e *format.Entry, row uint64, rows uint32,
 	p := partOf(e, row, row+uint64(rows))
 	out := Rows{Granule: 1 << e.GranuleLog2}
 	if p.to == p.from {
+		return out, nil
+	}
+	if granules := p.high - p.low; int64(cap(dst)) >= granules {
+		if err := fetch(f, e, p, dst[:granules]); err != nil {
+			return Rows{}, err
+		}
+		out.Data = dst[p.from-p.low : p.to-p.low]
+		out.Head, out.CRCs = pieces(e, p, out.Data)
 		return out, nil
 	}
 	if int64(len(dst)) < p.to-p.from {

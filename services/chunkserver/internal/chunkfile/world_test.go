@@ -168,8 +168,8 @@ func readAt(r *Reader, f vfs.Reader, x *Index, want column, at, n int) error {
 		if err := checkPieces(got); err != nil {
 			return fmt.Errorf("read %d rows at %d: %w", n, at, err)
 		}
-		if len(lent) > 0 && len(got.Data) > 0 && &got.Data[0] != &lent[0] {
-			return fmt.Errorf("read %d rows at %d: not into the lent buffer", n, at)
+		if len(lent) > 0 && len(got.Data) > 0 && &lent[:cap(lent)][cap(lent)-cap(got.Data)] != &got.Data[0] {
+			return fmt.Errorf("read %d rows at %d: not in the lent memory", n, at)
 		}
 		full := make([]byte, n)
 		copy(full, got.Data)

@@ -235,15 +235,19 @@ func TestReadsIntoLentMemory(t *testing.T) {
 	data := random(1, 20_000)
 	s.mustAppend(t, w.frame(1, 0, data))
 	s.close(t)
-	for name, c := range map[string]struct{ row, rows int }{"whole granules": {4096, 8192}, "cut granules": {100, 9000}} {
+	for name, c := range map[string]struct{ row, rows, capacity, at int }{
+		"whole granules":                       {4096, 8192, 8192, 0},
+		"cut granules":                         {100, 9000, 9000, 0},
+		"cut granules in memory that has room": {100, 9000, 12288, 100},
+	} {
 		t.Run(name, func(t *testing.T) {
-			dst := make([]byte, c.rows)
+			dst := make([]byte, c.rows, c.capacity)
 			answer, err := w.client.ReadChunk(rpc.WithBuffer(t.Context(), dst),
 				&chunkv1.ReadChunkRequest{Chunk: w.ref(1), Row: uint64(c.row), Rows: uint32(c.rows)})
 			if err = errors.Join(err, verify(answer)); err != nil {
 				t.Fatal(err)
 			}
-			if &answer.GetData()[0] != &dst[0] || !bytes.Equal(dst, data[c.row:c.row+c.rows]) {
+			if &answer.GetData()[0] != &dst[c.at] || !bytes.Equal(answer.GetData(), data[c.row:c.row+c.rows]) {
 				t.Error("not read into the lent memory")
 			}
 		})

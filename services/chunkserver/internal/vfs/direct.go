@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -17,8 +16,11 @@ const (
 	directLeast = 64 << 10
 	// readUnit is what is remembered as read: a block of a chunk.
 	readUnit = 1 << 20
-	// readWords is enough for a chunk of 1 GiB.
-	readWords = 16
+	// readUnits is enough for a chunk of 1 GiB.
+	readUnits = 1024
+	// directReads is how many reads of a unit go past the page cache until one fills it. The cache is there to spare the
+	// disk, not the processor: filling it costs twice a direct read, and reading from it a little more than one.
+	directReads = 8
 )
 
 // Pages returns memory for n pages that begins at a page's beginning.
@@ -33,10 +35,10 @@ func Pages(n int) []byte {
 type direct struct {
 	// flags are those the file was opened with.
 	flags int
-	// once and twice have a bit for each MiB of the file, modulo their number, that was read past the page cache.
-	once, twice [readWords]atomic.Uint64
 
 	mu sync.Mutex
+	// reads counts, up to directReads, those of each MiB of the file, modulo their number.
+	reads [readUnits]uint8
 	// fd is -1 as long as it is not needed, and when there cannot be one.
 	fd int
 	// refused says that there is none any more.
@@ -79,27 +81,28 @@ func (d *direct) close() error {
 	return unix.Close(fd)
 }
 
-// again notes a read at an offset and says whether there were two before. One more is common: who wrote an object looks
-// whether it is there, or a reader begins anew; and filling the cache costs more than a direct read.
+// again notes a read at an offset and says whether enough were direct before.
 func (d *direct) again(off int64) bool {
-	word, bit := readBit(off)
-	return d.once[word].Or(bit)&bit != 0 && d.twice[word].Or(bit)&bit != 0
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	count := &d.reads[readSlot(off)]
+	if *count == directReads {
+		return true
+	}
+	*count++
+	return false
 }
 
 // forget makes the next reads of a range first ones.
 func (d *direct) forget(off, n int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for at := off &^ (readUnit - 1); at < off+n; at += readUnit {
-		word, bit := readBit(at)
-		d.once[word].And(^bit)
-		d.twice[word].And(^bit)
+		d.reads[readSlot(at)] = 0
 	}
 }
 
-func readBit(off int64) (word int, bit uint64) {
-	const wordBits = 64
-	i := uint64(off/readUnit) % (wordBits * readWords)
-	return int(i / wordBits), 1 << (i % wordBits)
-}
+func readSlot(off int64) int { return int(off / readUnit % readUnits) }
 
 // pwritev writes some of bufs, past the page cache where that is possible and pays.
 func (f *osFile) pwritev(off int64, bufs [][]byte) (int, error) {
@@ -115,8 +118,8 @@ func (f *osFile) pwritev(off int64, bufs [][]byte) (int, error) {
 	return unix.Pwritev(f.fd, bufs, off)
 }
 
-// pread reads some of p. Many pages come past the page cache the first two times that a file is asked for them: only
-// what is read again and again is worth its memory, and what it costs to fill it.
+// pread reads some of p. Many pages come past the page cache the first times that a file is asked for them: only what is
+// read again and again is worth its memory, and what it costs to fill it.
 func (f *osFile) pread(p []byte, off int64) (int, error) {
 	whole := p[:len(p)&^(PageSize-1)]
 	if !wholePages(off, whole) || f.direct.again(off) {
