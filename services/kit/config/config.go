@@ -5,6 +5,8 @@
 //  1. A field that nobody knows is an error with its line, as is a second document.
 //  2. All errors are reported at once.
 //  3. Secrets are never in the file, only paths to them (SecretFile).
+//  4. What differs between equal processes comes from the environment, by references in the file (Expand); no variable
+//     means anything by itself.
 package config
 
 import (
@@ -23,7 +25,8 @@ const maxFileBytes = 1 << 20
 // Validator is a configuration that can judge itself: everything that is wrong, joined by errors.Join.
 type Validator interface{ Validate() error }
 
-// Load reads the file over the values of c and validates the result.
+// Load reads the file, with references to this process's environment replaced (Expand), over the values of c and
+// validates the result.
 func Load(path string, c any) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -37,13 +40,17 @@ func Load(path string, c any) error {
 	if len(data) > maxFileBytes {
 		return fmt.Errorf("read configuration %s: longer than %d bytes", path, maxFileBytes)
 	}
-	if err := Parse(data, c); err != nil {
+	data, err = Expand(data, os.LookupEnv)
+	if err == nil {
+		err = Parse(data, c)
+	}
+	if err != nil {
 		return fmt.Errorf("configuration %s: %w", path, err)
 	}
 	return nil
 }
 
-// Parse decodes data over the values of c and validates the result, if c can (Validator). Empty data is fine.
+// Parse decodes data, as it is, over the values of c and validates the result, if c can (Validator). Empty data is fine.
 func Parse(data []byte, c any) error {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)
