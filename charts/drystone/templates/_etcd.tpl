@@ -1,0 +1,74 @@
+{{- define "drystone.etcd.own" -}}
+{{- if not .Values.etcd.external.endpoints }}true{{ end -}}
+{{- end -}}
+
+{{- /* Secret with ca.crt, client.crt and client.key; empty: no TLS. */ -}}
+{{- define "drystone.etcd.secret" -}}
+{{- if include "drystone.etcd.own" . -}}
+{{ include "drystone.fullname" . }}-etcd
+{{- else -}}
+{{ .Values.etcd.external.tlsSecret }}
+{{- end -}}
+{{- end -}}
+
+{{- define "drystone.etcd.endpoints" -}}
+{{- if include "drystone.etcd.own" . -}}
+{{- include "drystone.pods" (list . "etcd" .Values.etcd.replicas 2379) -}}
+{{- else -}}
+{{- range .Values.etcd.external.endpoints }}
+- {{ . }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{- /* The part of a service's configuration that says where etcd is. */ -}}
+{{- define "drystone.etcd.client" -}}
+etcd:
+  endpoints:
+    {{- include "drystone.etcd.endpoints" . | trim | nindent 4 }}
+  {{- if include "drystone.etcd.secret" . }}
+  tls:
+    ca_file: /etc/etcd/ca.crt
+    cert_file: /etc/etcd/client.crt
+    key_file: /etc/etcd/client.key
+  {{- end }}
+{{- end -}}
+
+{{- define "drystone.etcd.clientMount" -}}
+{{- if include "drystone.etcd.secret" . }}
+- {name: etcd-client, mountPath: /etc/etcd, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{- define "drystone.etcd.clientVolume" -}}
+{{- with include "drystone.etcd.secret" . }}
+- name: etcd-client
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+    items:
+      - {key: ca.crt, path: ca.crt}
+      - {key: client.crt, path: client.crt}
+      - {key: client.key, path: client.key}
+{{- end }}
+{{- end -}}
+
+{{- /* Peer addresses for --initial-cluster. */ -}}
+{{- define "drystone.etcd.cluster" -}}
+{{- $host := include "drystone.host" (list . "etcd") -}}
+{{- $members := list -}}
+{{- range $i := until (int .Values.etcd.replicas) -}}
+{{- $name := printf "%s-etcd-%d" (include "drystone.fullname" $) $i -}}
+{{- $members = append $members (printf "%s=https://%s.%s:2380" $name $name $host) -}}
+{{- end -}}
+{{- join "," $members -}}
+{{- end -}}
+
+{{- /* Client URLs of all members, with commas. */ -}}
+{{- define "drystone.etcd.urls" -}}
+{{- $urls := list -}}
+{{- range (include "drystone.etcd.endpoints" . | fromYamlArray) -}}
+{{- $urls = append $urls (printf "https://%s" .) -}}
+{{- end -}}
+{{- join "," $urls -}}
+{{- end -}}
