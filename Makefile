@@ -7,17 +7,22 @@ SHELL := /bin/bash
 export CGO_ENABLED ?= 0
 export PATH := $(CURDIR)/.bin:$(PATH)
 
-VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# The release has one place, the chart; what is built between releases adds its commit.
+RELEASE  := $(shell sed -n 's/^version: //p' charts/drystone/Chart.yaml)
+VERSION  ?= $(shell hack/version.sh $(RELEASE))
 LDFLAGS  := -s -w -X github.com/drystone-store/drystone/services/kit/app.version=$(VERSION)
 GOBUILD  := go build -trimpath -ldflags '$(LDFLAGS)'
+# Images are tagged with the release unless told otherwise: it is what the chart asks for.
+TAG      ?= $(RELEASE)
 SERVICES := frontdoor metadata placement chunkserver repair
 MODULES   = $(shell go list -m -f '{{.Dir}}' | grep -v '^$$')
 FUZZTIME ?= 20s
 
 .PHONY: help run mesh mesh-down build test race check lint fix proto verify bench fuzz golden clean tools
+.PHONY: images kind-up kind-down kind-load kind-install kind-e2e release
 
 help: ## list the targets
-	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 run: build-drystone ## build, then run everything in one process on ./.drystone
 	@exec bin/drystone up --data ./.drystone
@@ -51,6 +56,9 @@ check: lint verify ## everything that reads the code without running it
 TOOLS := buf golangci-lint protoc-gen-go protoc-gen-go-grpc protoc-gen-grpc-gateway protoc-gen-openapiv2
 tools: $(TOOLS:%=.bin/%) ## build the pinned tools into .bin
 
+.bin/image: hack/tools/image/go.mod hack/tools/image/main.go
+	@cd hack/tools/image && GOWORK=off go build -trimpath -o ../../../.bin/image .
+
 .bin/%: hack/tools/%/go.mod
 	@echo "building $* (pinned in $<)"
 	@cd hack/tools/$* && GOWORK=off go build -trimpath -o ../../../.bin/$* $$(GOWORK=off go list -f '{{.ImportPath}}' tool)
@@ -78,6 +86,32 @@ fuzz: ## fuzz every parser of foreign bytes for FUZZTIME each
 
 golden: ## rewrite the golden files from what the code does now
 	@hack/golden.sh
+
+# Binaries for images: always Linux, whatever this machine is.
+IMAGES := $(SERVICES:%=services/%/cmd/drystone-%) services/etcd/cmd/drystone-etcd services/drystone/cmd/drystone
+images: .bin/image ## pack each binary into an image, bin/images/*.tar, with a bill of materials; pulls nothing
+	@mkdir -p bin/linux
+	@GOOS=linux go build -trimpath -ldflags '$(LDFLAGS)' -o bin/linux/ $(IMAGES:%=./%)
+	@for binary in bin/linux/*; do component=$${binary#bin/linux/}; component=$${component#drystone-}; \
+	  .bin/image -binary $$binary -name drystone/$${component/#drystone/cli}:$(TAG) -out bin/images -version $(VERSION) \
+	    -revision $$(git rev-parse HEAD 2>/dev/null) -created $$(git log -1 --format=%ct 2>/dev/null || echo 0); done
+
+KIND_CLUSTER ?= drystone
+kind-up: ## make a kind cluster of three workers in three zones
+	@kind/up.sh $(KIND_CLUSTER)
+kind-down: ## remove it, with all its data
+	@kind delete cluster --name $(KIND_CLUSTER)
+kind-load: images ## load the images of the release into a kind cluster
+	@kind/load.sh $(KIND_CLUSTER)
+kind-install: .bin/helm ## build what is here and install or upgrade it on a kind cluster (KUBECONFIG, KIND_CLUSTER)
+	@$(MAKE) --no-print-directory kind-load TAG=$(VERSION)
+	@kind/install.sh $(VERSION)
+kind-e2e: build .bin/helm .bin/grpcurl ## prove the chart on a kind cluster that is there: install, drills under load, uninstall
+	@$(MAKE) --no-print-directory kind-load
+	@KIND_CLUSTER=$(KIND_CLUSTER) go run ./services/tests/cmd/kinde2e
+
+release: .bin/helm ## images, chart, bills of materials and checksums of the tag that is checked out, in bin/release
+	@hack/release.sh $(RELEASE)
 
 clean: ## remove what was built (data in .drystone and .mesh stays)
 	@rm -rf bin .bin
