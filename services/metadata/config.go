@@ -18,7 +18,7 @@ const (
 	maxWindow = 24 * time.Hour
 )
 
-// Config configures a metadata replica. It has no secrets; zero values are usable except for the name.
+// Config configures a metadata replica. It has no secrets, only paths of them; zero values are usable except for the name.
 type Config struct {
 	// Name of this replica, in logs, in the rows that tell who wrote last, and for its choice of an etcd member.
 	Name string `yaml:"name"`
@@ -54,6 +54,9 @@ func (c Config) Validate() error {
 	}
 	if c.Etcd.DialTimeout < 0 {
 		errs = append(errs, fmt.Errorf("etcd.dial_timeout: %v is negative", c.Etcd.DialTimeout))
+	}
+	if err := c.Etcd.TLS.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("etcd.tls: %w", err))
 	}
 	return errors.Join(errs...)
 }

@@ -108,7 +108,7 @@ func TestTwoReplicas(t *testing.T) {
 // runReplica runs a replica until it is stopped or the test ends.
 func runReplica(t *testing.T, env app.Env, cfg metadata.Config, cluster *etcdtest.Cluster) (stop func()) {
 	t.Helper()
-	etcd, err := metadata.Etcd{Endpoints: cluster.Endpoints()}.Dial(cfg.Name)
+	etcd, err := metadata.Etcd{Endpoints: cluster.Endpoints()}.Dial(cfg.Name, env.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,8 +144,8 @@ func TestConfig(t *testing.T) {
 		{"all", "name: m-0\nlisten: :7001\netcd: {endpoints: ['h:2379'], dial_timeout: 1s}\ntombstone_retention: 20m\nwindow: 5m", nil},
 		{"long window", "name: m-0\nwindow: 1h", nil},
 		{
-			"everything wrong", "listen: here\nwindow: 1s\ntombstone_retention: 10ms\netcd: {dial_timeout: -1s}",
-			[]string{"name:", "listen:", "window:", "tombstone_retention:", "etcd.dial_timeout:"},
+			"everything wrong", "listen: here\nwindow: 1s\ntombstone_retention: 10ms\netcd: {dial_timeout: -1s, tls: {ca_file: /ca}}",
+			[]string{"name:", "listen:", "window:", "tombstone_retention:", "etcd.dial_timeout:", "etcd.tls: cert_file:", "key_file:"},
 		},
 		{"retention below window", "name: m-0\nwindow: 1h\ntombstone_retention: 10m", []string{"tombstone_retention:"}},
 		{"unknown field", "name: m-0\nwindows: 1h", []string{"windows"}},
@@ -163,7 +163,7 @@ func TestConfig(t *testing.T) {
 			}
 		})
 	}
-	if _, err := (metadata.Etcd{}).Dial("m-0"); err == nil {
+	if _, err := (metadata.Etcd{}).Dial("m-0", log.Discard()); err == nil {
 		t.Error("dialled nothing")
 	}
 	if _, err := metadata.New(metadata.Config{}, newEnv(), nil); err == nil {

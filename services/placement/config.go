@@ -24,7 +24,7 @@ const (
 	maxVolumeSize = 64 << 30
 )
 
-// Config configures a placement replica. It has no secrets; zero values are usable except for the name.
+// Config configures a placement replica. It has no secrets, only paths of them; zero values are usable except for the name.
 type Config struct {
 	// Name of this replica in logs.
 	Name string `yaml:"name"`
@@ -75,6 +75,9 @@ func (c Config) Validate() error {
 	if full.VolumeSize < minVolumeSize || full.VolumeSize > maxVolumeSize {
 		errs = append(errs, fmt.Errorf("volume_size: %v is not between %v and %v",
 			full.VolumeSize, config.Size(minVolumeSize), config.Size(maxVolumeSize)))
+	}
+	if err := c.Etcd.TLS.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("etcd.tls: %w", err))
 	}
 	return errors.Join(errs...)
 }

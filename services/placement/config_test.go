@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/drystone-store/drystone/services/kit/config"
+	"github.com/drystone-store/drystone/services/kit/log"
 	"github.com/drystone-store/drystone/services/placement"
 )
 
@@ -21,7 +22,7 @@ func TestConfig(t *testing.T) {
 		{"all of it", `
 name: p
 listen: 127.0.0.1:7100
-etcd: {endpoints: [127.0.0.1:2379]}
+etcd: {endpoints: [127.0.0.1:2379], tls: {ca_file: /ca, cert_file: /cert, key_file: /key}}
 default_scheme: rs-5-4
 expected_nodes: 9
 suspect_after: 2s
@@ -37,7 +38,8 @@ expected_nodes: -1
 suspect_after: 10ms
 down_after: 5ms
 volume_size: 1KiB
-`, []string{"name", "listen", "default_scheme", "expected_nodes", "suspect_after", "down_after", "volume_size"}},
+etcd: {tls: {cert_file: /cert}}
+`, []string{"etcd.tls: ca_file", "key_file", "name", "listen", "default_scheme", "expected_nodes", "suspect_after", "down_after", "volume_size"}},
 		{"a late suspicion moves the default of down_after", "name: p\nsuspect_after: 20s", nil},
 		{"a huge volume", "name: p\nvolume_size: 1TiB", []string{"volume_size"}},
 	} {
@@ -64,10 +66,10 @@ volume_size: 1KiB
 }
 
 func TestDialNeedsEndpoints(t *testing.T) {
-	if _, err := (placement.Etcd{}).Dial(); err == nil || !strings.Contains(err.Error(), "etcd.endpoints") {
+	if _, err := (placement.Etcd{}).Dial(log.Discard()); err == nil || !strings.Contains(err.Error(), "etcd.endpoints") {
 		t.Errorf("dialled nothing: %v", err)
 	}
-	client, err := placement.Etcd{Endpoints: []string{"127.0.0.1:1"}}.Dial()
+	client, err := placement.Etcd{Endpoints: []string{"127.0.0.1:1"}}.Dial(log.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}

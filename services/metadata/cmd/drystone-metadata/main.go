@@ -11,7 +11,7 @@ import (
 
 func main() {
 	app.Main("drystone-metadata", func(ctx context.Context, cfg metadata.Config, env app.Env) error {
-		etcd, err := cfg.Etcd.Dial(cfg.Name)
+		etcd, err := cfg.Etcd.Dial(cfg.Name, env.Log)
 		if err != nil {
 			return err
 		}

@@ -25,14 +25,14 @@ const (
 )
 
 // New makes a client, which connects when it is used, to one endpoint after the other beginning with the one that the
-// replica's name picks, so that replicas of the same configuration spread. The timeout bounds one try to connect.
-// Errors: no endpoints, or one that is malformed.
-func New(endpoints []string, replica string, timeout time.Duration) (*clientv3.Client, error) {
+// replica's name picks, so that replicas of the same configuration spread. The timeout bounds one try to connect;
+// security is how connections are secured, by default not at all. Errors: no endpoints, or one that is malformed.
+func New(endpoints []string, replica string, timeout time.Duration, security ...grpc.DialOption) (*clientv3.Client, error) {
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints:         order(endpoints, replica),
 		DialTimeout:       timeout,
 		DialKeepAliveTime: keepAliveTime, DialKeepAliveTimeout: keepAliveTimeout, PermitWithoutStream: true,
-		DialOptions: []grpc.DialOption{
+		DialOptions: append([]grpc.DialOption{
 			grpc.WithDisableServiceConfig(), // the client's, for round robin
 			grpc.WithDefaultServiceConfig(pin),
 			grpc.WithConnectParams(grpc.ConnectParams{
@@ -42,7 +42,7 @@ func New(endpoints []string, replica string, timeout time.Duration) (*clientv3.C
 				},
 				MinConnectTimeout: timeout,
 			}),
-		},
+		}, security...),
 		Logger: zap.NewNop(), // what fails is in the errors that the head logs itself
 	})
 	if err != nil {

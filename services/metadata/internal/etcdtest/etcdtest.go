@@ -11,12 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"github.com/drystone-store/drystone/services/kit/mtls/mtlstest"
 	"github.com/drystone-store/drystone/services/metadata/internal/etcdclient"
 )
 
@@ -35,10 +37,30 @@ type Cluster struct {
 // Start runs n members until the test ends.
 func Start(tb testing.TB, n int) *Cluster {
 	tb.Helper()
+	return start(tb, n, func(*embed.Config) {})
+}
+
+// StartSecure is Start for one member that serves only clients with a certificate of the CA. It is called localhost.
+func StartSecure(tb testing.TB, ca *mtlstest.CA) *Cluster {
+	tb.Helper()
+	files := ca.Write(tb, tb.TempDir(), mtlstest.Leaf{Name: "etcd", Hosts: []string{"localhost"}})
+	return start(tb, 1, func(cfg *embed.Config) {
+		cfg.ClientTLSInfo = transport.TLSInfo{
+			CertFile: files.Cert, KeyFile: string(files.Key), TrustedCAFile: files.CA, ClientCertAuth: true,
+		}
+		cfg.ListenClientUrls[0].Scheme = "https"
+		_, port, _ := net.SplitHostPort(cfg.ListenClientUrls[0].Host)
+		cfg.AdvertiseClientUrls = []url.URL{{Scheme: "https", Host: net.JoinHostPort("localhost", port)}}
+	})
+}
+
+func start(tb testing.TB, n int, change func(*embed.Config)) *Cluster {
+	tb.Helper()
 	configs := make([]*embed.Config, n)
 	var initial []string
 	for i := range configs {
 		configs[i] = config(tb, i)
+		change(configs[i])
 		initial = append(initial, fmt.Sprintf("m%d=%s", i, configs[i].AdvertisePeerUrls[0].String()))
 	}
 	c := &Cluster{}
@@ -124,7 +146,7 @@ func (c *Cluster) Client(tb testing.TB, i int) *clientv3.Client {
 // Endpoints are the clients' addresses of all members.
 func (c *Cluster) Endpoints() (endpoints []string) {
 	for _, m := range c.members {
-		endpoints = append(endpoints, m.Config().ListenClientUrls[0].Host)
+		endpoints = append(endpoints, m.Config().AdvertiseClientUrls[0].Host)
 	}
 	return endpoints
 }

@@ -11,7 +11,7 @@ import (
 
 func main() {
 	app.Main("drystone-placement", func(ctx context.Context, cfg placement.Config, env app.Env) error {
-		etcd, err := cfg.Etcd.Dial()
+		etcd, err := cfg.Etcd.Dial(env.Log)
 		if err != nil {
 			return err
 		}

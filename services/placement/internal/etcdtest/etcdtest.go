@@ -9,9 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
+
+	"github.com/drystone-store/drystone/services/kit/mtls/mtlstest"
 )
 
 const (
@@ -31,6 +34,23 @@ type Cluster struct {
 // Start runs n members until the test ends.
 func Start(t *testing.T, n int) *Cluster {
 	t.Helper()
+	return start(t, n, func(*embed.Config) {})
+}
+
+// StartSecure is Start for one member that serves only clients with a certificate of the CA.
+func StartSecure(t *testing.T, ca *mtlstest.CA) *Cluster {
+	t.Helper()
+	files := ca.Write(t, t.TempDir(), mtlstest.Leaf{Name: "etcd", Hosts: []string{"127.0.0.1"}})
+	return start(t, 1, func(cfg *embed.Config) {
+		cfg.ClientTLSInfo = transport.TLSInfo{
+			CertFile: files.Cert, KeyFile: string(files.Key), TrustedCAFile: files.CA, ClientCertAuth: true,
+		}
+		cfg.ListenClientUrls[0].Scheme, cfg.AdvertiseClientUrls[0].Scheme = "https", "https"
+	})
+}
+
+func start(t *testing.T, n int, change func(*embed.Config)) *Cluster {
+	t.Helper()
 	peers := make([]string, n)
 	for i := range peers {
 		peers[i] = "http://" + freeAddress(t)
@@ -38,6 +58,7 @@ func Start(t *testing.T, n int) *Cluster {
 	c := &Cluster{members: make([]*embed.Etcd, n)}
 	for i := range n {
 		c.configs = append(c.configs, configure(t, i, peers))
+		change(c.configs[i])
 	}
 	t.Cleanup(func() {
 		for i := range c.members {
@@ -99,11 +120,14 @@ func (c *Cluster) Stop(i int) {
 	}
 }
 
+// Endpoint is the clients' address of one member.
+func (c *Cluster) Endpoint(i int) string { return c.configs[i].ListenClientUrls[0].Host }
+
 // Client dials one member and closes with the test.
 func (c *Cluster) Client(t *testing.T, i int) *clientv3.Client {
 	t.Helper()
 	client, err := clientv3.New(clientv3.Config{
-		Endpoints: []string{c.configs[i].ListenClientUrls[0].Host}, Logger: zap.NewNop(),
+		Endpoints: []string{c.Endpoint(i)}, Logger: zap.NewNop(),
 	})
 	if err != nil {
 		t.Fatalf("dial etcd: %v", err)
