@@ -45,10 +45,10 @@ $(SERVICES:%=build-%): build-%:
 bin/etcd: hack/tools/etcd/go.mod hack/tools/etcd/main.go
 	@cd hack/tools/etcd && GOWORK=off go build -trimpath -ldflags '-s -w' -o ../../../bin/etcd .
 
-test: build ## run every module's tests
+test: build .bin/helm .bin/kubeconform ## run every module's tests
 	@hack/test.sh
 
-race: build ## run every module's tests under the race detector (needs a C compiler)
+race: build .bin/helm .bin/kubeconform ## run every module's tests under the race detector (needs a C compiler)
 	@CGO_ENABLED=1 hack/test.sh -race
 
 check: lint verify ## everything that reads the code without running it

@@ -2,6 +2,11 @@
 {{- if not .Values.etcd.external.endpoints }}true{{ end -}}
 {{- end -}}
 
+{{- /* Whether the chart takes snapshots: true or empty. */ -}}
+{{- define "drystone.etcd.snapshots" -}}
+{{- if and (include "drystone.etcd.own" .) .Values.etcd.snapshot.enabled }}true{{ end -}}
+{{- end -}}
+
 {{- /* Secret with ca.crt, client.crt and client.key; empty: no TLS. */ -}}
 {{- define "drystone.etcd.secret" -}}
 {{- if include "drystone.etcd.own" . -}}
