@@ -65,9 +65,6 @@ type object struct {
 	raw []byte
 }
 
-// component is which part of the mesh the object belongs to.
-func (o *object) component() string { return o.Labels["app.kubernetes.io/component"] }
-
 func objects(t testing.TB, manifests []byte) []object {
 	t.Helper()
 	var out []object
