@@ -45,7 +45,8 @@ type Config struct {
 	// RESTListen and GRPCListen are `host:port`; port 0 takes a free one. One of them may be empty: not served.
 	RESTListen string `yaml:"rest_listen"`
 	GRPCListen string `yaml:"grpc_listen"`
-	// Metadata and Placement have the targets of all replicas.
+	// Metadata and Placement have the targets of all replicas: `host:port` of one, or `dns:///host:port` for all behind a
+	// name.
 	Metadata  []string `yaml:"metadata"`
 	Placement []string `yaml:"placement"`
 	// TokenFile holds the root token, at least 16 bytes, readable by its owner only.

@@ -148,6 +148,31 @@ func TestPlacementFailsOver(t *testing.T) {
 	})
 }
 
+// A replica that stops refuses what it has not begun: that may go to another one, whatever it is.
+func TestPlacementLeavesAReplicaThatStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry := rpc.NewRegistry()
+		for _, name := range []string{"a", "b"} {
+			server := rpc.NewServer(rpc.ServerOptions{})
+			placementv1.RegisterPlacementServiceServer(server, memcluster.New(memcluster.Options{Zones: 3, NodesPerZone: 1}).Placement)
+			registry.Register(name, server)
+		}
+		stopping, _ := registry.Lookup("a")
+		ended, stop := context.WithCancel(t.Context())
+		stop()
+		if err := stopping.Serve(ended); err != nil {
+			t.Fatal(err)
+		}
+		client, err := nodes.DialPlacement(rpc.NewDialer(rpc.DialerOptions{Registry: registry}), []string{"inproc:a", "inproc:b"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Client().StartTerm(t.Context(), &placementv1.StartTermRequest{}); err != nil {
+			t.Errorf("a term was not started by the other replica: %v", err)
+		}
+	})
+}
+
 func TestPlacementGivesUpOnASilentReplica(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		placements, client := replicas(t, 2)

@@ -4,7 +4,7 @@
 // Constraints:
 //
 //  1. Placement being down takes nothing away: the last topology and all cached map entries stay in use.
-//  2. A call that is not idempotent is sent once; everything else goes to each replica in turn.
+//  2. A call that is not idempotent is acted on once; everything else goes to each replica in turn.
 //  3. A Refresh never joins a request that was sent before it.
 package nodes
 
@@ -52,7 +52,8 @@ func (p *Placement) Client() placementv1.PlacementServiceClient {
 }
 
 // Invoke makes a unary call. When a replica cannot be reached an idempotent call goes on to the next one, each replica
-// once; another call returns the error, and the caller's own next try goes to the next replica.
+// once; so does one that was turned away before anything was done about it. Another call returns the error, and the
+// caller's own next try goes to the next replica.
 func (p *Placement) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	start := p.replicas.Preferred()
 	var err error
@@ -62,7 +63,7 @@ func (p *Placement) Invoke(ctx context.Context, method string, args, reply any, 
 			return err
 		}
 		p.replicas.Failed(start + i)
-		if !idempotent(method) {
+		if !idempotent(method) && !refused(err) {
 			return err
 		}
 	}
@@ -114,13 +115,17 @@ func idempotent(method string) bool {
 		method != placementv1.PlacementService_OpenVolume_FullMethodName
 }
 
+// refused says that nothing was done about the call: the replica stops, or is known not to serve.
+func refused(err error) bool {
+	return fault.Is(err, typesv1.Reason_REASON_BREAKER_OPEN, typesv1.Reason_REASON_SHUTTING_DOWN)
+}
+
 // unreachable says that the replica gave no answer: another one may. UNAVAILABLE with a reason of the domain, for
 // example NOT_ENOUGH_DISKS, is an answer.
 func unreachable(ctx context.Context, err error) bool {
 	switch fault.Code(err) {
 	case codes.Unavailable:
-		return fault.Is(err, typesv1.Reason_REASON_UNSPECIFIED, typesv1.Reason_REASON_UNAVAILABLE,
-			typesv1.Reason_REASON_BREAKER_OPEN, typesv1.Reason_REASON_SHUTTING_DOWN)
+		return refused(err) || fault.Is(err, typesv1.Reason_REASON_UNSPECIFIED, typesv1.Reason_REASON_UNAVAILABLE)
 	case codes.DeadlineExceeded:
 		return ctx.Err() == nil
 	default:

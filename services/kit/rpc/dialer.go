@@ -40,6 +40,8 @@ type DialerOptions struct {
 	Caller string
 	// Tracer may be nil: the process's tracer provider then, which app.Main sets.
 	Tracer trace.TracerProvider
+	// Lookup resolves the names in targets; nil: the system does.
+	Lookup Lookup
 }
 
 // Dialer makes connections to peers.
@@ -49,11 +51,15 @@ type Dialer struct {
 	caller   string
 	tracer   trace.Tracer
 	metrics  clientMetrics
+	lookup   Lookup
 }
 
 // NewDialer makes a dialer.
 func NewDialer(o DialerOptions) *Dialer {
-	d := &Dialer{log: o.Log, registry: o.Registry, caller: o.Caller}
+	d := &Dialer{log: o.Log, registry: o.Registry, caller: o.Caller, lookup: o.Lookup}
+	if d.lookup == nil {
+		d.lookup = systemLookup
+	}
 	if d.log == nil {
 		d.log = log.Discard()
 	}
@@ -100,7 +106,9 @@ type Conn interface {
 }
 
 // Dial makes a connection; it never blocks and does not connect before the first call. Targets: "inproc:<name>",
-// "host:port", "dns:///host:port", "unix:/path". Errors: a target that does not parse.
+// "host:port", "dns:///host:port", "unix:/path". Names are looked up every few seconds, and within one when a peer cannot
+// be reached; calls go in turn to all addresses of a name. Where one of these may hang or die, DialReplicas is better: this
+// has one breaker for all of them. Errors: a target that does not parse.
 func (d *Dialer) Dial(target string, o ConnOptions) (Conn, error) {
 	c := &conn{dialer: d, peer: o.Peer, timeout: o.Timeout, class: o.Class, closeTransport: func() error { return nil }}
 	name, inProcess := strings.CutPrefix(target, inprocScheme)
@@ -111,7 +119,7 @@ func (d *Dialer) Dial(target string, o ConnOptions) (Conn, error) {
 			c.peer = name
 		}
 	default:
-		options := append(clientTransport(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+		options := append(clientTransport(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithResolvers(names{d.lookup}))
 		if len(o.Bulk) > 0 {
 			c.codec = newCodec(o.Bulk)
 			options = append(options, grpc.WithDefaultCallOptions(grpc.ForceCodecV2(c.codec)))
