@@ -33,17 +33,14 @@ mesh: build ## build, then run the mesh as separate processes under ./.mesh
 mesh-down: ## end the mesh that `make mesh` started
 	@bin/mesh down
 
-build: build-drystone $(SERVICES:%=build-%) bin/etcd ## build all binaries into bin
+build: build-drystone build-etcd $(SERVICES:%=build-%) ## build all binaries into bin
 	@$(GOBUILD) -o bin/mesh ./services/tests/cmd/mesh
 
-.PHONY: build-drystone $(SERVICES:%=build-%)
+.PHONY: build-drystone build-etcd $(SERVICES:%=build-%)
 build-drystone:
 	@$(GOBUILD) -o bin/drystone ./services/drystone/cmd/drystone
-$(SERVICES:%=build-%): build-%:
+build-etcd $(SERVICES:%=build-%): build-%:
 	@$(GOBUILD) -o bin/drystone-$* ./services/$*/cmd/drystone-$*
-
-bin/etcd: hack/tools/etcd/go.mod hack/tools/etcd/main.go
-	@cd hack/tools/etcd && GOWORK=off go build -trimpath -ldflags '-s -w' -o ../../../bin/etcd .
 
 test: build .bin/helm .bin/kubeconform ## run every module's tests
 	@hack/test.sh
@@ -58,6 +55,9 @@ tools: $(TOOLS:%=.bin/%) ## build the pinned tools into .bin
 
 .bin/image: hack/tools/image/go.mod hack/tools/image/main.go
 	@cd hack/tools/image && GOWORK=off go build -trimpath -o ../../../.bin/image .
+
+.bin/live: hack/tools/live/go.mod hack/tools/live/main.go
+	@cd hack/tools/live && GOOS=linux GOWORK=off go build -trimpath -ldflags '-s -w' -o ../../../.bin/live .
 
 .bin/%: hack/tools/%/go.mod
 	@echo "building $* (pinned in $<)"

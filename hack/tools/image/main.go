@@ -37,8 +37,8 @@ import (
 const user = 65532
 
 type options struct {
-	binary, name, version, revision, out string
-	created                              int64
+	binary, name, version, revision, out, live string
+	created                                    int64
 }
 
 func main() {
@@ -49,6 +49,7 @@ func main() {
 	flag.StringVar(&o.revision, "revision", "", "the commit")
 	flag.StringVar(&o.out, "out", "bin/images", "the `folder` to write to")
 	flag.Int64Var(&o.created, "created", 0, "when, in Unix `seconds`: the commit's time, not the build's")
+	flag.StringVar(&o.live, "live", "", "for a developer's loop: the `file` of hack/tools/live, which then runs the binary")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
@@ -93,11 +94,23 @@ func run(o options) error {
 	return nil
 }
 
-// build makes the image: the binary, the user's name, and a folder for temporary files.
+// build makes the image.
 func build(o options, short string, binary []byte) (v1.Image, error) {
 	created := time.Unix(o.created, 0).UTC()
-	entry := "/" + filepath.Base(o.binary)
-	files, err := layer(created, entry, binary)
+	entry := []string{"/" + filepath.Base(o.binary)}
+	contents := append(base(), file{name: entry[0], mode: 0o755, data: binary})
+	if o.live != "" {
+		live, err := os.ReadFile(o.live)
+		if err != nil {
+			return nil, err
+		}
+		// The program's folder is the user's, who replaces it.
+		entry = []string{"/bin/live", "run", "--", "/live" + entry[0]}
+		contents = append(base(), file{name: "live/", mode: 0o755, owner: user}, file{name: entry[3], mode: 0o755, owner: user, data: binary},
+			file{name: "bin/", mode: 0o755}, file{name: "bin/live", mode: 0o755, data: live},
+			file{name: "bin/tar", mode: 0o755, data: live}, file{name: "bin/rm", mode: 0o755, data: live})
+	}
+	files, err := layer(created, contents)
 	if err != nil {
 		return nil, err
 	}
@@ -113,8 +126,8 @@ func build(o options, short string, binary []byte) (v1.Image, error) {
 	config.OS, config.Architecture = "linux", cmp.Or(os.Getenv("GOARCH"), runtime.GOARCH)
 	config.Created = v1.Time{Time: created}
 	config.Config = v1.Config{
-		Entrypoint: []string{entry}, User: fmt.Sprintf("%d:%d", user, user), WorkingDir: "/",
-		Env: []string{"PATH=/"},
+		Entrypoint: entry, User: fmt.Sprintf("%d:%d", user, user), WorkingDir: "/",
+		Env: []string{"PATH=/:/bin"},
 		Labels: map[string]string{
 			"org.opencontainers.image.title":         "drystone " + short,
 			"org.opencontainers.image.description":   "Drystone, an S3-like, erasure-coded object store",
@@ -130,21 +143,31 @@ func build(o options, short string, binary []byte) (v1.Image, error) {
 	return mutate.ConfigFile(image, config)
 }
 
-func layer(created time.Time, entry string, binary []byte) (v1.Layer, error) {
+// file is one of an image; a name that ends in a slash is a folder.
+type file struct {
+	name  string
+	mode  int64
+	owner int
+	data  []byte
+}
+
+// base is what every image has beside its program: the user's name, and a folder for temporary files.
+func base() []file {
+	return []file{
+		{name: "etc/", mode: 0o755},
+		{name: "etc/passwd", mode: 0o644, data: fmt.Appendf(nil, "drystone:x:%d:%d::/:/\n", user, user)},
+		{name: "tmp/", mode: 0o1777},
+	}
+}
+
+func layer(created time.Time, files []file) (v1.Layer, error) {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
-	passwd := fmt.Appendf(nil, "drystone:x:%d:%d::/:/\n", user, user)
-	for _, f := range []struct {
-		name string
-		mode int64
-		data []byte
-	}{
-		{"etc/", 0o755, nil},
-		{"etc/passwd", 0o644, passwd},
-		{"tmp/", 0o1777, nil},
-		{strings.TrimPrefix(entry, "/"), 0o755, binary},
-	} {
-		header := &tar.Header{Name: f.name, Mode: f.mode, Size: int64(len(f.data)), ModTime: created, Typeflag: tar.TypeReg, Format: tar.FormatPAX}
+	for _, f := range files {
+		header := &tar.Header{
+			Name: strings.TrimPrefix(f.name, "/"), Mode: f.mode, Uid: f.owner, Gid: f.owner, Size: int64(len(f.data)),
+			ModTime: created, Typeflag: tar.TypeReg, Format: tar.FormatPAX,
+		}
 		if strings.HasSuffix(f.name, "/") {
 			header.Typeflag = tar.TypeDir
 		}

@@ -22,7 +22,7 @@ import (
 
 // TestMain plays a service when the test binary is called by a service's name: see binaries.
 func TestMain(m *testing.M) {
-	if name := filepath.Base(os.Args[0]); name == "etcd" || strings.HasPrefix(name, "drystone-") {
+	if strings.HasPrefix(filepath.Base(os.Args[0]), "drystone-") {
 		if err := play(); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
@@ -93,7 +93,7 @@ func binaries(t *testing.T) string {
 	}
 	bin := t.TempDir()
 	for _, name := range []string{
-		"etcd", "drystone-placement", "drystone-metadata", "drystone-chunkserver", "drystone-frontdoor", "drystone-repair",
+		"drystone-etcd", "drystone-placement", "drystone-metadata", "drystone-chunkserver", "drystone-frontdoor", "drystone-repair",
 	} {
 		if err := os.Symlink(self, filepath.Join(bin, name)); err != nil {
 			t.Fatal(err)

@@ -144,7 +144,7 @@ func draw(root, bin string, s Size) (plan, error) {
 			})
 		}
 	}
-	add("etcd", "etcd", s.Etcd)
+	add("etcd", "drystone-etcd", s.Etcd)
 	add("placement", "drystone-placement", s.Placement)
 	add("chunkserver", "drystone-chunkserver", s.ChunkServers)
 	add("metadata", "drystone-metadata", s.Metadata)
@@ -181,7 +181,7 @@ func draw(root, bin string, s Size) (plan, error) {
 	}
 	for i := range p.Processes {
 		if proc := &p.Processes[i]; proc.Service == "etcd" {
-			proc.Args = append(proc.Args, p.etcdFlags(root, *proc)...)
+			proc.Args = append(proc.Args, p.etcdArgs(root, *proc)...)
 		}
 	}
 	return p, nil
