@@ -23,6 +23,7 @@ import (
 	"github.com/drystone-store/drystone/services/chunkserver/internal/server"
 	"github.com/drystone-store/drystone/services/chunkserver/internal/vfs"
 	"github.com/drystone-store/drystone/services/kit/app"
+	"github.com/drystone-store/drystone/services/kit/kube"
 	"github.com/drystone-store/drystone/services/kit/rpc"
 )
 
@@ -41,6 +42,7 @@ type Service struct {
 	log      *slog.Logger
 	registry *rpc.Registry
 	node     *node.Node
+	kube     kubeNodes
 	server   *rpc.Server
 	handlers *server.Service
 	replicas map[string]placementv1.MembershipServiceClient
@@ -59,6 +61,11 @@ func New(cfg Config, env app.Env) (*Service, error) {
 		replicas: map[string]placementv1.MembershipServiceClient{},
 	}
 	var err error
+	if cfg.Place.Node != "" {
+		if s.kube, err = kube.InCluster(); err != nil {
+			return nil, fmt.Errorf("place.node: %w", err)
+		}
+	}
 	s.node, err = node.New(node.Options{
 		FS: vfs.OS{}, Name: cfg.Name, Paths: absolute(cfg.Disks), NoFormat: cfg.NoFormat, Log: log, Metrics: env.Metrics,
 	})
@@ -119,9 +126,8 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	}
 	working, stop := context.WithCancel(ctx)
 	var tasks sync.WaitGroup
-	tasks.Go(func() { s.member(listeners).Run(working) })
+	tasks.Go(func() { s.join(working, listeners) })
 	tasks.Go(func() { s.scrubber().Run(working) })
-	s.server.SetServing(true)
 	s.log.Info("disks are open", slog.Int("disks", len(s.node.Disks())))
 	err = s.server.Serve(ctx, listeners...)
 	stop()
@@ -179,14 +185,21 @@ func unixAddress(path string) string {
 	return "unix:" + path
 }
 
-func (s *Service) member(listeners []net.Listener) *membership.Member {
-	return membership.New(membership.Options{
+// join keeps the node known to placement until ctx ends, from when it knows its place. What is stored is served meanwhile,
+// but the node is not ready.
+func (s *Service) join(ctx context.Context, listeners []net.Listener) {
+	zone, rack, ok := s.place(ctx)
+	if !ok {
+		return
+	}
+	s.server.SetServing(true)
+	membership.New(membership.Options{
 		Node: &placementv1.Node{
-			Place:   &typesv1.Place{Zone: s.config.Place.Zone, Rack: s.config.Place.Rack, Node: s.config.Name},
+			Place:   &typesv1.Place{Zone: zone, Rack: rack, Node: s.config.Name},
 			Address: s.address(listeners), Socket: s.config.Socket, BootId: s.bootID(),
 		},
 		Disks: s.node, Replicas: s.replicas, Log: s.log,
-	})
+	}).Run(ctx)
 }
 
 // address is what peers dial.

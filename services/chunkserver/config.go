@@ -29,7 +29,7 @@ type Config struct {
 	Socket string `yaml:"socket"`
 	// Advertise is the target that peers dial; empty: Listen's address, or "inproc:<name>".
 	Advertise string `yaml:"advertise"`
-	// Place is where the node stands; the zone is needed.
+	// Place is where the node stands; the zone is needed, or the Kubernetes Node that knows it.
 	Place Place `yaml:"place"`
 	// Disks are the paths of data folders, one on each disk; at least one.
 	Disks []string `yaml:"disks"`
@@ -40,12 +40,6 @@ type Config struct {
 	NoFormat bool `yaml:"no_format"`
 	// Scrub says how bytes at rest are verified.
 	Scrub Scrub `yaml:"scrub"`
-}
-
-// Place is a node's failure domains beside itself, widest first.
-type Place struct {
-	Zone string `yaml:"zone"`
-	Rack string `yaml:"rack"`
 }
 
 // Scrub configures verification.
@@ -65,7 +59,7 @@ func (c Config) Validate() error {
 		}
 	}
 	need(c.Name != "", "name: it is needed")
-	need(c.Place.Zone != "", "place.zone: it is needed")
+	errs = append(errs, c.Place.validate()...)
 	need(len(c.Placement) > 0, "placement: at least one target is needed")
 	need(len(c.Disks) > 0 && len(c.Disks) <= maxDisks, "disks: 1 to %d paths are needed, %d are given", maxDisks, len(c.Disks))
 	seen := map[string]bool{}
