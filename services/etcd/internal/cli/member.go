@@ -114,7 +114,7 @@ type joinFlags struct {
 func (o *joinFlags) set() *flag.FlagSet {
 	f := flag.NewFlagSet("member", flag.ContinueOnError)
 	f.StringVar(&o.through, "join-through", "", "client `URLs` of the cluster's members, comma-separated: decide by what they say how to start")
-	o.tls.flags(f, "join-")
+	o.tls.flags(f)
 	f.DurationVar(&o.timeout, "join-timeout", joinTimeout, "how long a member without data waits for the others")
 	return f
 }

@@ -25,7 +25,7 @@ func takeSnapshot(ctx context.Context, args []string, s Streams) error {
 	f.StringVar(&o.Dir, "dir", "", "`folder` for snapshots")
 	f.IntVar(&o.Keep, "keep", keepSnapshots, "how many snapshots to keep; older ones are removed once a new one is whole")
 	f.DurationVar(&o.Timeout, "timeout", snapshotTimeout, "how long all of it may take")
-	files.flags(f, "")
+	files.flags(f)
 	if err := parse(f, args, s); err != nil {
 		return err
 	}

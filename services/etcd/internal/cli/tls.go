@@ -13,10 +13,10 @@ import (
 // clientTLS are the files with which a client of etcd shows who it is.
 type clientTLS struct{ ca, cert, key string }
 
-func (c *clientTLS) flags(f *flag.FlagSet, prefix string) {
-	f.StringVar(&c.ca, prefix+"cacert", "", "`file` with the CA of the members' certificates; needed for https")
-	f.StringVar(&c.cert, prefix+"cert", "", "`file` with the client's certificate")
-	f.StringVar(&c.key, prefix+"key", "", "`file` with the client's key")
+func (c *clientTLS) flags(f *flag.FlagSet) {
+	f.StringVar(&c.ca, "cacert", "", "`file` with the CA of the members' certificates; needed for https")
+	f.StringVar(&c.cert, "cert", "", "`file` with the client's certificate")
+	f.StringVar(&c.key, "key", "", "`file` with the client's key")
 }
 
 // config reads the files; nil when there are none. Certificate and key are read again for each connection.

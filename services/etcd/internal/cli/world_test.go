@@ -148,8 +148,8 @@ func (w *world) start(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
 		args := []string{
-			"member", "--join-through", w.through(), "--join-cacert", w.path("ca.crt"),
-			"--join-cert", w.path("client.crt"), "--join-key", w.path("client.key"), "--join-timeout", patience.String(), "--",
+			"member", "--join-through", w.through(), "--cacert", w.path("ca.crt"),
+			"--cert", w.path("client.crt"), "--key", w.path("client.key"), "--join-timeout", patience.String(), "--",
 		}
 		w.run(t, name, append(args, w.etcdFlags(name)...)...)
 	}
