@@ -55,6 +55,9 @@ type Config struct {
 	// Grace is how long running requests may take to end at a stop; then they are cut off, and nothing of them is stored.
 	// 0 means 10 s: less than what Kubernetes waits.
 	Grace time.Duration `yaml:"grace"`
+	// Notice is for how long requests are still taken after the signal to stop, before Grace begins: /readyz and health say
+	// that it stops, and answers end their connections. As long as load balancers need to send clients elsewhere; 0: none.
+	Notice time.Duration `yaml:"notice"`
 }
 
 // Budgets bound what runs at once and what it holds in memory. 0 means the default.
@@ -103,6 +106,9 @@ func (c Config) Validate() error {
 	}
 	if c.Grace < 0 {
 		errs = append(errs, errors.New("grace: it is negative"))
+	}
+	if c.Notice < 0 {
+		errs = append(errs, errors.New("notice: it is negative"))
 	}
 	return errors.Join(append(errs, c.Budgets.validate()...)...)
 }

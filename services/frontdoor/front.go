@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	metadatav1 "github.com/drystone-store/drystone/proto/gen/drystone/metadata/v1"
@@ -56,7 +58,7 @@ func newFront(cfg Config, env app.Env, authenticator *auth.Authenticator, m mesh
 	limits := cfg.Budgets.limits()
 	f.server = rpc.NewServer(rpc.ServerOptions{
 		Name: Target, Log: env.Log, Metrics: env.Metrics,
-		Grace:  cmp.Or(cfg.Grace, defaultGrace) + restHeadStart,
+		Grace: cmp.Or(cfg.Grace, defaultGrace) + restHeadStart, Notice: cfg.Notice,
 		Unary:  []grpc.UnaryServerInterceptor{authenticator.Unary},
 		Stream: []grpc.StreamServerInterceptor{authenticator.Stream},
 		// The gates decide; these only stand behind them.
@@ -75,12 +77,30 @@ func newFront(cfg Config, env app.Env, authenticator *auth.Authenticator, m mesh
 	f.readiness = newReadiness(f.names, m.topology, m.ready)
 	f.rest, err = rest.New(rest.Options{
 		Conn: f.server.InProcess(), Auth: authenticator, Ready: f.readiness.checks, OpenAPI: openapi.JSON,
-		Log: env.Log, Metrics: env.Metrics, Grace: cmp.Or(cfg.Grace, defaultGrace),
+		Log: env.Log, Metrics: env.Metrics, Grace: cmp.Or(cfg.Grace, defaultGrace), Notice: cfg.Notice,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the rest handler: %w", err)
 	}
 	return f, nil
+}
+
+// serve answers on the listeners, which it closes, until ctx ends or one fails, and then stops in good order.
+func (f *front) serve(ctx context.Context, restListeners, grpcListeners []net.Listener) error {
+	// Requests become calls to the gRPC server in this process: they are to end by the one's stop, not by the other's.
+	release := f.server.Hold()
+	servers, ctx := errgroup.WithContext(ctx)
+	servers.Go(func() error { return f.server.Serve(ctx, grpcListeners...) })
+	servers.Go(func() error {
+		defer release()
+		rest, ctx := errgroup.WithContext(ctx)
+		for _, l := range restListeners {
+			rest.Go(func() error { return f.rest.Serve(ctx, l) })
+		}
+		return rest.Wait()
+	})
+	servers.Go(func() error { return f.readiness.watch(ctx, f.server.SetServing) })
+	return servers.Wait()
 }
 
 // run keeps what works in the background until ctx ends.

@@ -93,14 +93,8 @@ func (s *Service) Run(ctx context.Context) error {
 	for _, below := range []*layer{links, work} {
 		defer context.AfterFunc(below.ctx, stop)()
 	}
-	servers, serving := errgroup.WithContext(serving)
-	servers.Go(func() error { return s.front.server.Serve(serving, grpcListener...) })
-	for _, l := range restListener {
-		servers.Go(func() error { return s.front.rest.Serve(serving, l) })
-	}
-	servers.Go(func() error { return s.front.readiness.watch(serving, s.front.server.SetServing) })
 	close(s.listening)
-	return errors.Join(servers.Wait(), work.end(), links.end(), s.links.close())
+	return errors.Join(s.front.serve(serving, restListener, grpcListener), work.end(), links.end(), s.links.close())
 }
 
 // listen binds what is configured; the lists are empty for what is not.

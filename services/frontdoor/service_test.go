@@ -39,8 +39,8 @@ budgets: {body_memory: 64MiB, max_puts: 10, wait: 2s}
 	if l := c.Budgets.limits(); l.BodyMemory != 64<<20 || l.Puts != 10 || l.Gets != defaultGets || l.Wait != 2*time.Second {
 		t.Fatalf("%+v", l)
 	}
-	err := Config{RESTListen: "nonsense", Budgets: Budgets{MaxGets: -1}}.Validate()
-	for _, want := range []string{"name", "rest_listen", "metadata", "placement", "token_file", "max_gets"} {
+	err := Config{RESTListen: "nonsense", Notice: -1, Budgets: Budgets{MaxGets: -1}}.Validate()
+	for _, want := range []string{"name", "rest_listen", "metadata", "placement", "token_file", "max_gets", "notice"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in: %v", want, err)
 		}

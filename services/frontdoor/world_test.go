@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
@@ -45,6 +46,7 @@ type world struct {
 	grpc    *grpc.ClientConn
 	client  *http.Client
 	logs    *syncBuffer
+	stop    func() // in good order; it happens at the test's end, too
 }
 
 // worldOptions change what a world is made of.
@@ -56,12 +58,19 @@ type worldOptions struct {
 	reader   object.Reader
 	ready    func() []rest.Check
 	level    slog.Level
+	notice   time.Duration
+	// beside has the names and volumes that this world shares.
+	beside *world
 }
 
 func newWorld(t testing.TB, o worldOptions) *world {
 	t.Helper()
 	w := &world{names: &inmemory.Names{}, volumes: &inmemory.Volumes{}, logs: &syncBuffer{}}
-	ctx, cancel := context.WithCancel(context.Background())
+	if o.beside != nil {
+		w.names, w.volumes = o.beside.names, o.beside.volumes
+	}
+	ctx, cancel := context.WithCancel(context.Background()) // of what the servers stand on
+	serving, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	start := func(run func() error) {
 		running.Go(func() {
@@ -70,11 +79,17 @@ func newWorld(t testing.TB, o worldOptions) *world {
 			}
 		})
 	}
+	var servers sync.WaitGroup
+	w.stop = sync.OnceFunc(func() {
+		stop()
+		servers.Wait()
+		cancel()
+		running.Wait()
+	})
 	t.Cleanup(func() {
 		w.client.CloseIdleConnections()
 		_ = w.grpc.Close()
-		cancel()
-		running.Wait()
+		w.stop()
 	})
 	behind := rpc.NewServer(rpc.ServerOptions{Name: "behind"})
 	if o.metadata != nil {
@@ -105,15 +120,18 @@ func newWorld(t testing.TB, o worldOptions) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := newFront(Config{Budgets: o.budgets}, app.Env{Log: log.New(w.logs, "frontdoor", o.level)}, authenticator, m)
+	f, err := newFront(Config{Budgets: o.budgets, Notice: o.notice}, app.Env{Log: log.New(w.logs, "frontdoor", o.level)}, authenticator, m)
 	if err != nil {
 		t.Fatal(err)
 	}
 	restListener, grpcListener := listen(t), listen(t)
 	w.rest = restListener.Addr().String()
 	start(func() error { return f.run(ctx) })
-	start(func() error { return f.rest.Serve(ctx, restListener) })
-	start(func() error { return f.server.Serve(ctx, grpcListener) })
+	servers.Go(func() {
+		if err := f.serve(serving, []net.Listener{restListener}, []net.Listener{grpcListener}); err != nil {
+			t.Errorf("servers: %v", err)
+		}
+	})
 	w.client = &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}}
 	if w.grpc, err = grpc.NewClient(grpcListener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithPerRPCCredentials(bearer(testToken)), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(8<<20))); err != nil {

@@ -20,11 +20,13 @@ import (
 )
 
 // Serve answers on the listeners, which it closes, until ctx ends or one fails; without listeners it waits for ctx.
-// Then it stops: health says NOT_SERVING, new calls of both transports are refused, Draining fires, running calls get
-// Grace to end, the rest is cancelled. Serve returns when the last handler has returned: until then they use what the
+// Then it stops: health says NOT_SERVING, and for Notice nothing else changes. Then connections are told to end, new calls
+// in process are refused, unless they are held (Hold), Draining fires, running calls get Grace to end, the rest is
+// cancelled. Serve returns when the last handler has returned: until then they use what the
 // service is about to close. Only one that hangs, in a call to a disk that does not answer, is given up in the end, so
 // that the process can. A server serves once. Nil after an orderly stop.
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
+	orderly := ctx
 	group, ctx := errgroup.WithContext(ctx)
 	for _, l := range listeners {
 		group.Go(func() error {
@@ -36,6 +38,11 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	}
 	group.Go(func() error {
 		<-ctx.Done()
+		s.serving.Store(false)
+		s.health.Shutdown()
+		if orderly.Err() != nil && s.notice > 0 {
+			<-time.After(s.notice)
+		}
 		s.stop()
 		return nil
 	})
@@ -43,8 +50,6 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 }
 
 func (s *Server) stop() {
-	s.serving.Store(false)
-	s.health.Shutdown()
 	s.drain.begin()
 	deadline := time.NewTimer(s.grace)
 	defer deadline.Stop()
@@ -64,6 +69,10 @@ func (s *Server) stop() {
 		s.log.Error("handlers do not end; they are left to themselves", slog.String("server", s.name), slog.Int64("handlers", left))
 	}
 }
+
+// Hold keeps calls in process from being refused while the server stops, until release. It is for who makes such calls of
+// requests from elsewhere, and stops by itself; Serve waits for it as for a call that runs.
+func (s *Server) Hold() (release func()) { return s.drain.hold() }
 
 // load counts operations against a bound.
 type load struct {
@@ -100,7 +109,8 @@ type drain struct {
 	begun   chan struct{}
 	once    sync.Once
 	idle    chan struct{}
-	running atomic.Int64
+	running atomic.Int64 // calls and holds
+	holds   atomic.Int64
 	// ctx ends when the grace is over; in-process streams end with it.
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -117,11 +127,23 @@ func (d *drain) enter(server string) error {
 	d.running.Add(1)
 	select {
 	case <-d.begun:
+		if d.holds.Load() > 0 {
+			return nil
+		}
 		d.leave()
 		return fault.New(codes.Unavailable, typesv1.Reason_REASON_SHUTTING_DOWN, "%s stops", server)
 	default:
 		return nil
 	}
+}
+
+func (d *drain) hold() (release func()) {
+	d.running.Add(1)
+	d.holds.Add(1)
+	return sync.OnceFunc(func() {
+		d.holds.Add(-1)
+		d.leave()
+	})
 }
 
 func (d *drain) leave() {

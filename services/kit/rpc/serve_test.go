@@ -16,6 +16,7 @@ import (
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 
+	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/kit/fault"
 	"github.com/drystone-store/drystone/services/kit/rpc"
 )
@@ -186,5 +187,62 @@ func TestServeGivesHungHandlersUp(t *testing.T) {
 		}
 		close(hang)
 		calling.Wait()
+	})
+}
+
+// A server that stops says so first, then refuses calls in process, except for those who hold it.
+func TestStopInSteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const notice, held = 3 * time.Second, 2 * time.Second
+		s := rpc.NewServer(rpc.ServerOptions{Name: "s", Notice: notice})
+		registry := rpc.NewRegistry()
+		registry.Register("s", s)
+		call := func() error {
+			_, err := healthv1.NewHealthClient(s.InProcess()).Check(t.Context(), &healthv1.HealthCheckRequest{})
+			return err
+		}
+		release := s.Hold()
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		begin := time.Now()
+		go func() { ended <- s.Serve(ctx) }()
+		synctest.Wait()
+		stop()
+		synctest.Wait()
+		if err := call(); err != nil || registry.Ready() == nil {
+			t.Errorf("in its notice: %v, ready: %v", err, registry.Ready())
+		}
+		time.Sleep(notice + held)
+		if err := call(); err != nil {
+			t.Errorf("while it is held: %v", err)
+		}
+		release()
+		release() // nothing happens
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took != notice+held {
+			t.Errorf("it took %v", took)
+		}
+		if err := call(); !fault.Is(err, typesv1.Reason_REASON_SHUTTING_DOWN) {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
+
+// Who holds a server for ever does not keep the process.
+func TestHoldIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := rpc.NewServer(rpc.ServerOptions{Grace: time.Second})
+		s.Hold()
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		begin := time.Now()
+		if err := s.Serve(ctx); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took > 10*time.Second {
+			t.Errorf("it took %v", took)
+		}
 	})
 }

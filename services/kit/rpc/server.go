@@ -52,6 +52,9 @@ type ServerOptions struct {
 	Bulk BulkFields
 	// Grace bounds how long Serve waits for running calls after its ctx ended; 0: 10 s.
 	Grace time.Duration
+	// Notice is for how long Serve goes on after its ctx ended, with health saying NOT_SERVING: as long as a load balancer
+	// needs to send its clients elsewhere; 0: not at all. Callers of the mesh need none, they turn to another replica.
+	Notice time.Duration
 }
 
 // Server answers RPCs from the network and from this process. It is a grpc.ServiceRegistrar; health and reflection are
@@ -63,6 +66,7 @@ type Server struct {
 	tracer   trace.Tracer
 	metrics  serverMetrics
 	grace    time.Duration
+	notice   time.Duration
 
 	grpc   *grpc.Server
 	health *health.Server
@@ -79,7 +83,7 @@ type Server struct {
 // NewServer makes a server. It serves in-process calls at once, network calls while Serve runs.
 func NewServer(o ServerOptions) *Server {
 	s := &Server{
-		name: o.Name, log: o.Log, logLevel: o.LogLevel, grace: o.Grace,
+		name: o.Name, log: o.Log, logLevel: o.LogLevel, grace: o.Grace, notice: o.Notice,
 		drain: newDrain(), health: health.NewServer(),
 	}
 	if s.log == nil {

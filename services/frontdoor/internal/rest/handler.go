@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,6 +43,8 @@ type Options struct {
 	Log     *slog.Logger
 	// Grace is how long requests that run may take to end at a stop.
 	Grace time.Duration
+	// Notice is for how long a stopping front-door goes on taking requests, while it says so.
+	Notice time.Duration
 	// Metrics may be nil.
 	Metrics prometheus.Registerer
 }
@@ -62,7 +65,10 @@ type Handler struct {
 	log     *slog.Logger
 	metrics metrics
 	grace   time.Duration
-	buffers block.Pool
+	notice  time.Duration
+	// stopping: /readyz says so, and each answer ends its connection.
+	stopping atomic.Bool
+	buffers  block.Pool
 }
 
 // New makes a Handler. Errors: an OpenAPI document that does not parse, metrics that exist already.
@@ -80,7 +86,8 @@ func New(o Options) (*Handler, error) {
 		return nil, err
 	}
 	return &Handler{
-		gateway: gateway, auth: o.Auth, ready: o.Ready, openAPI: document, log: o.Log, metrics: m, grace: o.Grace,
+		gateway: gateway, auth: o.Auth, ready: o.Ready, openAPI: document, log: o.Log, metrics: m,
+		grace: o.Grace, notice: o.Notice,
 	}, nil
 }
 
@@ -89,6 +96,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := newExchange(w, r)
 	w.Header().Set(headerRequestID, x.id)
 	w.Header().Set(headerDrystoneRequestID, x.id)
+	if h.stopping.Load() {
+		w.Header().Set("Connection", "close") // over HTTP/2 the connection takes no new requests from then on
+	}
 	ctx, wait := rpc.TrackHandlers(log.WithCorrelation(r.Context(), x.id))
 	x.handlers = wait
 	ctx = context.WithValue(ctx, exchangeKey{}, x)

@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 )
@@ -38,7 +39,11 @@ type readiness struct {
 
 func (h *Handler) writeReady(ctx context.Context, x *exchange) {
 	out := readiness{Ready: true, Checks: map[string]string{}}
-	for _, c := range h.ready(ctx) {
+	checks := h.ready(ctx)
+	if h.stopping.Load() {
+		checks = append(checks, Check{Name: "stopping", Err: errors.New("this front-door stops")})
+	}
+	for _, c := range checks {
 		out.Checks[c.Name] = "ok"
 		if c.Err != nil {
 			out.Ready = false

@@ -25,8 +25,9 @@ const (
 	maxFrame         = 256 << 10
 )
 
-// Serve answers on l, which it closes, until ctx ends; running requests get a bounded time to end. HTTP/1.1 and
-// HTTP/2 without TLS (h2c) are spoken. Nil after an orderly stop.
+// Serve answers on l, which it closes, until ctx ends. Then requests are still taken for Notice, while /readyz says that it
+// stops and each answer ends its connection: who waits for answers, or asks, hears of it before a request can be lost.
+// Running requests get a bounded time to end. HTTP/1.1 and HTTP/2 without TLS (h2c) are spoken. Nil after an orderly stop.
 func (h *Handler) Serve(ctx context.Context, l net.Listener) error {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -49,6 +50,14 @@ func (h *Handler) Serve(ctx context.Context, l net.Listener) error {
 	case err := <-failed:
 		return fmt.Errorf("serve http on %s: %w", l.Addr(), err)
 	case <-ctx.Done():
+	}
+	if h.notice > 0 {
+		h.stopping.Store(true)
+		select {
+		case err := <-failed:
+			return fmt.Errorf("serve http on %s: %w", l.Addr(), err)
+		case <-time.After(h.notice):
+		}
 	}
 	err := stop(context.WithoutCancel(ctx), server, h.grace)
 	if served := <-failed; !errors.Is(served, http.ErrServerClosed) {
