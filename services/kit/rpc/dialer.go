@@ -119,6 +119,11 @@ func (d *Dialer) Dial(target string, o ConnOptions) (Conn, error) {
 			c.peer = name
 		}
 	default:
+		if endpoint, ok := named(target); ok {
+			if _, _, err := hostPort(endpoint); err != nil {
+				return nil, err
+			}
+		}
 		options := append(clientTransport(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithResolvers(names{d.lookup}))
 		if len(o.Bulk) > 0 {
 			c.codec = newCodec(o.Bulk)

@@ -133,7 +133,11 @@ func TestMovedPeerIsFound(t *testing.T) {
 
 func TestMalformedTargets(t *testing.T) {
 	d := rpc.NewDialer(rpc.DialerOptions{})
-	for _, target := range []string{"dns:///", "dns:///host", "dns:///:7", "dns:///host:"} {
+	for _, target := range []string{"dns:///", "dns:///host", "dns:///host:", "host", "::1:7"} {
+		if c, err := d.Dial(target, rpc.ConnOptions{}); err == nil {
+			t.Errorf("%s: no error", target)
+			_ = c.Close()
+		}
 		if r, err := rpc.DialReplicas(d, []string{"127.0.0.1:1", target}, rpc.ConnOptions{Peer: "p"}); err == nil {
 			t.Errorf("%s: no error", target)
 			_ = r.Close()
@@ -265,5 +269,23 @@ func TestRetiredReplicaAnswers(t *testing.T) {
 	close(answer)
 	if err := <-served; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestLiteralTargets(t *testing.T) {
+	f := newFleet(t)
+	f.start(t, "127.0.0.1")
+	lookup := func(_ context.Context, host string) ([]string, error) {
+		if host != "localhost" {
+			return nil, fmt.Errorf("%s was looked up", host)
+		}
+		return []string{"127.0.0.1"}, nil
+	}
+	for _, target := range []string{"127.0.0.1:" + f.port, "dns:///127.0.0.1:" + f.port, "[::ffff:127.0.0.1]:" + f.port, ":" + f.port} {
+		t.Run(target, func(t *testing.T) {
+			if err := ping(t, testpb.NewTestServiceClient(dial(t, rpc.DialerOptions{Lookup: lookup}, target, rpc.ConnOptions{}))); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,10 +49,10 @@ func DialReplicas(dialer *Dialer, targets []string, o ConnOptions) (*Replicas, e
 	var static []Conn
 	for _, target := range targets {
 		if endpoint, named := strings.CutPrefix(target, dnsScheme+":///"); named {
-			host, port, err := net.SplitHostPort(endpoint)
-			if err != nil || host == "" || port == "" {
+			host, port, err := hostPort(endpoint)
+			if err != nil {
 				stop()
-				return nil, errors.Join(fmt.Errorf("dialing %s at %s: want dns:///host:port", o.Peer, target), closeAll(static))
+				return nil, errors.Join(fmt.Errorf("dialing %s at %s: %w", o.Peer, target, err), closeAll(static))
 			}
 			n := newNamedReplicas(r, dialer, host, port, o)
 			r.names = append(r.names, n)

@@ -1,7 +1,9 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -23,9 +25,12 @@ func (names) Scheme() string { return dnsScheme }
 
 // Build implements resolver.Builder.
 func (n names) Build(target resolver.Target, cc resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
-	host, port, err := net.SplitHostPort(target.Endpoint())
-	if err != nil || port == "" || target.URL.Host != "" {
-		return nil, fmt.Errorf("target %q: want host:port", strings.TrimPrefix(target.String(), dnsScheme+":///"))
+	if target.URL.Host != "" {
+		return nil, fmt.Errorf("target %q: names are looked up where the system does, not by %s", target, target.URL.Host)
+	}
+	host, port, err := hostPort(target.Endpoint())
+	if err != nil {
+		return nil, err
 	}
 	if net.ParseIP(host) != nil {
 		if err := cc.UpdateState(state([]string{host}, port)); err != nil {
@@ -48,6 +53,24 @@ func (n names) Build(target resolver.Target, cc resolver.ClientConn, _ resolver.
 		})
 	})
 	return r, nil
+}
+
+// hostPort splits an endpoint; without a host it is this one. Errors: no port.
+func hostPort(endpoint string) (host, port string, err error) {
+	host, port, err = net.SplitHostPort(endpoint)
+	if err == nil && port == "" {
+		err = errors.New("no port")
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("target %q: want host:port: %w", endpoint, err)
+	}
+	return cmp.Or(host, "localhost"), port, nil
+}
+
+// named says whether a target is a name to look up, and which.
+func named(target string) (endpoint string, ok bool) {
+	endpoint, ok = strings.CutPrefix(target, dnsScheme+":///")
+	return endpoint, ok || !strings.Contains(target, "://") && !strings.HasPrefix(target, unixScheme)
 }
 
 // state has an endpoint for each address.
