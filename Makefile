@@ -88,7 +88,7 @@ golden: ## rewrite the golden files from what the code does now
 	@hack/golden.sh
 
 # Binaries for images: always Linux, whatever this machine is.
-IMAGES := $(SERVICES:%=services/%/cmd/drystone-%) services/etcd/cmd/drystone-etcd services/drystone/cmd/drystone
+IMAGES := $(foreach s,$(SERVICES) etcd,services/$(s)/cmd/drystone-$(s)) services/drystone/cmd/drystone
 images: .bin/image ## pack each binary into an image, bin/images/*.tar, with a bill of materials; pulls nothing
 	@mkdir -p bin/linux
 	@GOOS=linux go build -trimpath -ldflags '$(LDFLAGS)' -o bin/linux/ $(IMAGES:%=./%)

@@ -77,3 +77,46 @@ etcd:
 {{- end -}}
 {{- join "," $urls -}}
 {{- end -}}
+
+{{- /* A pod that takes a snapshot of etcd. */ -}}
+{{- define "drystone.etcd.snapshotPod" -}}
+metadata:
+  labels:
+    {{- include "drystone.labels" (list . "etcd-snapshot") | nindent 4 }}
+spec:
+  restartPolicy: OnFailure
+  serviceAccountName: {{ include "drystone.fullname" . }}-etcd
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  {{- include "drystone.pullSecrets" . | nindent 2 }}
+  securityContext:
+    {{- include "drystone.podSecurity" . | nindent 4 }}
+  {{- with .Values.etcd.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.etcd.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: snapshot
+      {{- include "drystone.container" (list . "etcd" .Values.secrets.resources) | nindent 6 }}
+      args:
+        - snapshot
+        - --endpoints={{ include "drystone.etcd.urls" . }}
+        - --cacert=/etc/etcd/ca.crt
+        - --cert=/etc/etcd/client.crt
+        - --key=/etc/etcd/client.key
+        - --dir=/snapshots
+        - --keep={{ .Values.etcd.snapshot.keep }}
+      env:
+        {{- include "drystone.env" .Values.secrets.resources | nindent 8 }}
+      volumeMounts:
+        - {name: snapshots, mountPath: /snapshots}
+        {{- include "drystone.etcd.clientMount" . | nindent 8 }}
+  volumes:
+    - name: snapshots
+      persistentVolumeClaim: {claimName: {{ include "drystone.fullname" . }}-etcd-snapshots}
+    {{- include "drystone.etcd.clientVolume" . | nindent 4 }}
+{{- end -}}
