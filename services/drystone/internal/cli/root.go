@@ -72,7 +72,7 @@ DRYSTONE_TOKEN, or in the data folder of a running "drystone up" (./.drystone un
 		newUp(g),
 
 		newMakeBucket(g), newRemoveBucket(g), newList(g), newPut(g), newGet(g), newStat(g), newRemove(g),
-		newCluster(g), newVersion(g),
+		newCluster(g), newKube(g), newVersion(g),
 	)
 	return root
 }
