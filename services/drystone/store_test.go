@@ -138,6 +138,9 @@ func TestAllInOne(t *testing.T) {
 		}
 	}
 	check(r)
+	if out := r.run(t, "", "smoke", "--objects", "4"); !strings.Contains(out, "all is well: 19 steps") {
+		t.Errorf("smoke: %s", out)
+	}
 	token := r.run(t, "", "cluster", "--json")
 	r.down(t)
 

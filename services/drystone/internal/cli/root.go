@@ -51,8 +51,8 @@ func newRoot(s Streams) *cobra.Command {
   drystone put cat.jpg photos/cat.jpg  store a file
   drystone get photos/cat.jpg -        read it to standard output
 
-The object commands find the front-door and the token by --endpoint and --token, by DRYSTONE_ENDPOINT and
-DRYSTONE_TOKEN, or in the data folder of a running "drystone up" (./.drystone unless --data names another).`,
+The object commands find the front-door and the token by --endpoint and --token or --token-file, by DRYSTONE_ENDPOINT
+and DRYSTONE_TOKEN or DRYSTONE_TOKEN_FILE, or in the data folder of a running "drystone up" (./.drystone unless --data names another).`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -72,7 +72,7 @@ DRYSTONE_TOKEN, or in the data folder of a running "drystone up" (./.drystone un
 		newUp(g),
 
 		newMakeBucket(g), newRemoveBucket(g), newList(g), newPut(g), newGet(g), newStat(g), newRemove(g),
-		newCluster(g), newKube(g), newVersion(g),
+		newCluster(g), newSmoke(g), newKube(g), newVersion(g),
 	)
 	return root
 }

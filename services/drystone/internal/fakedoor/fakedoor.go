@@ -323,9 +323,14 @@ func (d *Door) put(w http.ResponseWriter, r *http.Request, bucket, key string) {
 func send(w http.ResponseWriter, r *http.Request, o *Object, cut int, lie bool) {
 	data := o.Data
 	if rng, ok := strings.CutPrefix(r.Header.Get("Range"), "bytes="); ok {
-		from, _ := strconv.Atoi(strings.TrimSuffix(rng, "-"))
-		data = data[from:]
-		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(o.Data)-1, len(o.Data)))
+		first, last, _ := strings.Cut(rng, "-")
+		from, _ := strconv.Atoi(first)
+		to := len(o.Data) - 1
+		if last != "" {
+			to, _ = strconv.Atoi(last)
+		}
+		data = data[from : to+1]
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to, len(o.Data)))
 	}
 	h := w.Header()
 	h.Set("ETag", etag(o))
