@@ -108,7 +108,8 @@ kind-install: .bin/helm ## build what is here and install or upgrade it on a kin
 	@kind/install.sh $(VERSION)
 kind-e2e: build .bin/helm .bin/grpcurl ## prove the chart on a kind cluster that is there: install, drills under load, uninstall
 	@$(MAKE) --no-print-directory kind-load
-	@KIND_CLUSTER=$(KIND_CLUSTER) go run ./services/tests/cmd/kinde2e
+	@$(MAKE) --no-print-directory kind-load TAG=$(RELEASE)-next VERSION=$(RELEASE)-next
+	@TAG=$(RELEASE) NEXT_TAG=$(RELEASE)-next go run ./services/tests/cmd/kinde2e
 
 release: .bin/helm ## images, chart, bills of materials and checksums of the tag that is checked out, in bin/release
 	@hack/release.sh $(RELEASE)

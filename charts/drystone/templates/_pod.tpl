@@ -40,22 +40,30 @@ capabilities: {drop: [ALL]}
 seccompProfile: {type: RuntimeDefault}
 {{- end -}}
 
-{{- /* Where pods may run. Argument: [root, component, whenUnsatisfiable of the spread over zones]. */ -}}
+{{- /* Where pods may run. Argument: [root, component, true: pods of one Deployment]. Two replicas on one machine are one. */ -}}
 {{- define "drystone.scheduling" -}}
 {{- $root := index . 0 -}}
 {{- $component := index . 1 -}}
 {{- $values := index $root.Values $component -}}
+{{- $selector := include "drystone.selector" (list $root $component) | fromYaml | toJson -}}
 topologySpreadConstraints:
   - maxSkew: 1
     topologyKey: topology.kubernetes.io/zone
-    whenUnsatisfiable: {{ index . 2 }}
+    whenUnsatisfiable: {{ $root.Values.spread }}
     # Or a drained zone, which has none, would keep every other from getting more than one.
     nodeTaintsPolicy: Honor
-    labelSelector: {matchLabels: {{ include "drystone.selector" (list $root $component) | fromYaml | toJson }}}
+    labelSelector: {matchLabels: {{ $selector }}}
+    {{- if index . 2 }}
+    matchLabelKeys: [pod-template-hash]
+    {{- end }}
   - maxSkew: 1
     topologyKey: kubernetes.io/hostname
-    whenUnsatisfiable: ScheduleAnyway
-    labelSelector: {matchLabels: {{ include "drystone.selector" (list $root $component) | fromYaml | toJson }}}
+    whenUnsatisfiable: {{ if eq $component "chunkserver" }}ScheduleAnyway{{ else }}DoNotSchedule{{ end }}
+    nodeTaintsPolicy: Honor
+    labelSelector: {matchLabels: {{ $selector }}}
+    {{- if index . 2 }}
+    matchLabelKeys: [pod-template-hash]
+    {{- end }}
 {{- with $values.affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
@@ -64,9 +72,16 @@ affinity:
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with $values.tolerations }}
+{{- if or $values.tolerations (index . 2) }}
 tolerations:
+  {{- if index . 2 }}
+  # These can run anywhere else: they need not wait five minutes for a Node that does not answer.
+  - {key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 30}
+  - {key: node.kubernetes.io/not-ready, operator: Exists, effect: NoExecute, tolerationSeconds: 30}
+  {{- end }}
+  {{- with $values.tolerations }}
   {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 {{- with $values.priorityClassName }}
 priorityClassName: {{ . }}

@@ -132,3 +132,28 @@ func TestRights(t *testing.T) {
 		t.Errorf("%d ClusterRoles on a cluster whose pods know their zone", n)
 	}
 }
+
+// TestReplicasAreApart: two replicas on one machine, or in one zone, are lost together.
+func TestReplicasAreApart(t *testing.T) {
+	const strict = corev1.DoNotSchedule
+	each(t, func(t *testing.T, all []object) {
+		for _, p := range pods(t, all) {
+			if !strings.HasPrefix(p.owner, "Deployment") && !strings.HasPrefix(p.owner, "StatefulSet") {
+				continue
+			}
+			by := map[string]corev1.TopologySpreadConstraint{}
+			for _, c := range p.Spec.TopologySpreadConstraints {
+				by[c.TopologyKey] = c
+				if c.NodeTaintsPolicy == nil || *c.NodeTaintsPolicy != corev1.NodeInclusionPolicyHonor {
+					t.Errorf("%s: a drained %s keeps others from getting pods", p.owner, c.TopologyKey)
+				}
+			}
+			if by["kubernetes.io/hostname"].WhenUnsatisfiable != strict && p.component != "chunkserver" {
+				t.Errorf("%s: replicas may share a machine", p.owner)
+			}
+			if by["topology.kubernetes.io/zone"].WhenUnsatisfiable == "" {
+				t.Errorf("%s: replicas are not spread over zones", p.owner)
+			}
+		}
+	})
+}

@@ -37,7 +37,7 @@ func (c *cluster) checkGRPC(ctx context.Context, say func(string, ...any)) error
 			}
 			answer, err := run(ctx, ".bin/grpcurl", "-plaintext", "-H", header, address, "drystone.api.v1.ClusterService/GetCluster")
 			if err == nil {
-				say("grpcurl GetCluster: %d nodes up in %d zones", strings.Count(answer, `"state": "NODE_STATE_UP"`), strings.Count(answer, `"nodes":`))
+				say("grpcurl GetCluster: %d nodes up in %d zones", strings.Count(answer, `"state": "up"`), strings.Count(answer, `"nodes":`))
 			}
 			return err
 		})
