@@ -80,7 +80,7 @@ rules:
     resources: [secrets]
     resourceNames:
       {{- include "drystone.secrets.names" $root | trim | nindent 6 }}
-    verbs: [get, update]
+    verbs: [get, patch]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding

@@ -83,7 +83,7 @@ func (c *cluster) underLoad(ctx context.Context, say func(string, ...any)) (err 
 	defer stop()
 	say("%-46s %6s %6s %7s %6s %7s %9s %9s %s", "drill, under load", "took", "reads", "retried", "writes", "refused", "write gap", "slow read", "violations")
 	for _, d := range drills(c) {
-		if !strings.Contains(d.name, c.Only) {
+		if !strings.Contains(d.name, c.Only) || ctx.Err() != nil {
 			continue
 		}
 		begin := time.Now()
@@ -102,6 +102,9 @@ func (c *cluster) underLoad(ctx context.Context, say func(string, ...any)) (err 
 	}
 	stop()
 	running.Wait()
+	if ctx.Err() != nil {
+		return errors.Join(err, ctx.Err())
+	}
 	keys, wrong := l.verify(ctx)
 	say("%d writes were acknowledged; %d keys read back at the end, %d of them wrong", l.ledger.Acks(), keys, len(wrong))
 	for _, w := range wrong {
