@@ -40,10 +40,12 @@ const (
 	gatherShare = 1
 	gatherLeast = 5 * time.Millisecond
 	gatherMost  = 10 * time.Millisecond
-	// crowd is when a batch waits longer, crowdMost in all: behind so many uploads each waits for the disks far longer than
-	// that, and fewer syncs let all of them through sooner.
-	crowd     = 128
-	crowdMost = 25 * time.Millisecond
+	// crowd is when a batch waits longer, crowdMost in all and crowdSlice for the next record: behind so many uploads each
+	// waits for the disks far longer than that, and fewer syncs let all of them through sooner. Where a crowd shares few
+	// processors, records stay away for milliseconds that come all the same.
+	crowd      = 128
+	crowdMost  = 40 * time.Millisecond
+	crowdSlice = 3 * time.Millisecond
 )
 
 // Pack makes a small payload durable, together with others that come at the same time, and returns when it is. The
@@ -248,13 +250,13 @@ func (p *packer) done() bool {
 // linger lets the many that were announced, or that came to the last batch, catch up with the few that are here.
 func (p *packer) linger(ctx context.Context) {
 	w := p.lane.w
-	bound := min(gatherMost, max(gatherLeast, gatherShare*w.latency(p.lane.key.class).Median()))
+	slice, bound := gatherSlice, min(gatherMost, max(gatherLeast, gatherShare*w.latency(p.lane.key.class).Median()))
 	begin := clock.Now()
 	for {
 		here, last, arrivals := p.look()
 		expected := int(w.announced.Load())
 		if here+expected >= crowd {
-			bound = crowdMost
+			slice, bound = crowdSlice, crowdMost
 		}
 		if clock.Since(begin) >= bound {
 			return
@@ -262,7 +264,7 @@ func (p *packer) linger(ctx context.Context) {
 		if here >= batchRecords || expected < max(manyExpected, here/4) && here >= last/shrinkShare {
 			return
 		}
-		timer := time.NewTimer(gatherSlice)
+		timer := time.NewTimer(slice)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

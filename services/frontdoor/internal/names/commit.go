@@ -30,6 +30,10 @@ const (
 	// stallAfter is when the next request no longer waits for the one before it: a replica that hangs must not hold
 	// up writes that another one would take.
 	stallAfter = 250 * time.Millisecond
+	// A request of so many mutations is part of a crowd, whose batches become durable within milliseconds of each other:
+	// the next one waits a moment for more of them. Fewer are steady traffic, which nobody should slow down.
+	crowd      = 128
+	crowdPause = 5 * time.Millisecond
 	// maxInFlight bounds the requests that run beside stalled ones.
 	maxInFlight = 4
 	// closingPause is the wait before a mutation of a bucket whose deletion is being decided is tried again.
@@ -172,10 +176,23 @@ func (c *committer) run(ctx context.Context) error {
 			stalled := time.NewTimer(stallAfter)
 			select {
 			case <-sent:
+				if len(batch) >= crowd {
+					pause(ctx, crowdPause)
+				}
 			case <-stalled.C:
 			}
 			stalled.Stop()
 		}
+	}
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
@@ -102,6 +103,48 @@ func TestCommitsGather(t *testing.T) {
 			t.Fatalf("batches of %s, want %s", got, want)
 		}
 	})
+}
+
+// TestCrowdsGather: what a crowd's first request did not take waits for its stragglers, so that they cost one more
+// request, not one each. Steady traffic waits for nothing.
+func TestCrowdsGather(t *testing.T) {
+	for name, tt := range map[string]struct {
+		first int
+		want  []int
+	}{
+		"a crowd":        {crowd, []int{1, crowd, 2}},
+		"steady traffic": {crowd - 1, []int{1, crowd - 1, 1, 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &sender{serve: func(_ context.Context, _ int, req *metadatav1.CommitRequest) (*metadatav1.CommitResponse, error) {
+					time.Sleep(2 * time.Millisecond)
+					return applied(req), nil
+				}}
+				c, stop := start(t, s)
+				var callers sync.WaitGroup
+				commitAfter := func(d time.Duration, key string) {
+					callers.Go(func() {
+						time.Sleep(d)
+						if _, err := c.Commit(t.Context(), mutation(key)); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				commitAfter(0, "alone, while the others gather")
+				for i := range tt.first {
+					commitAfter(time.Millisecond, fmt.Sprint(i))
+				}
+				commitAfter(3*time.Millisecond, "soon")
+				commitAfter(7*time.Millisecond, "later")
+				callers.Wait()
+				stop()
+				if diff := cmp.Diff(tt.want, s.batches); diff != "" {
+					t.Errorf("mutations in each request (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
 }
 
 func TestBatchesAreBoundedInBytes(t *testing.T) {
