@@ -21,7 +21,9 @@ func TestGetRange(t *testing.T) {
 		"the end":             {99_999, 1, func(*fakedoor.Door) {}, ""},
 		"after a short pause": {1, 2, func(d *fakedoor.Door) { d.Refuse(fakedoor.Fault{Status: http.StatusServiceUnavailable}) }, ""},
 		"cut off":             {0, 1000, func(d *fakedoor.Door) { d.CutBodies(10) }, "unexpected EOF"},
-		"refused":             {0, 1, func(d *fakedoor.Door) { d.Refuse(fakedoor.Fault{Status: http.StatusForbidden, Reason: "ACCESS_DENIED"}) }, "ACCESS_DENIED"},
+		"refused": {0, 1, func(d *fakedoor.Door) {
+			d.Refuse(fakedoor.Fault{Status: http.StatusForbidden, Reason: "ACCESS_DENIED"})
+		}, "ACCESS_DENIED"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, door, _ := connect(t)
