@@ -58,8 +58,14 @@ topologySpreadConstraints:
     {{- end }}
   - maxSkew: 1
     topologyKey: kubernetes.io/hostname
-    whenUnsatisfiable: {{ if eq $component "chunkserver" }}ScheduleAnyway{{ else }}DoNotSchedule{{ end }}
+    {{- if eq $component "chunkserver" }}
+    whenUnsatisfiable: ScheduleAnyway
     nodeTaintsPolicy: Honor
+    {{- else }}
+    whenUnsatisfiable: DoNotSchedule
+    # A drained Node counts: or all replicas would move to the last one that is left, and stay there when the others are back.
+    nodeTaintsPolicy: Ignore
+    {{- end }}
     labelSelector: {matchLabels: {{ $selector }}}
     {{- if index . 2 }}
     matchLabelKeys: [pod-template-hash]
