@@ -19,7 +19,7 @@ MODULES   = $(shell go list -m -f '{{.Dir}}' | grep -v '^$$')
 FUZZTIME ?= 20s
 
 .PHONY: help run mesh mesh-down build test race check lint fix proto verify bench fuzz golden clean tools
-.PHONY: images kind-up kind-down kind-load kind-install kind-e2e release
+.PHONY: images kind-up kind-down kind-load kind-install kind-e2e schemas release
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -106,10 +106,13 @@ kind-load: images ## load the images of the release into a kind cluster
 kind-install: .bin/helm ## build what is here and install or upgrade it on a kind cluster (KUBECONFIG, KIND_CLUSTER)
 	@$(MAKE) --no-print-directory kind-load TAG=$(VERSION)
 	@kind/install.sh $(VERSION)
-kind-e2e: build .bin/helm .bin/grpcurl ## prove the chart on a kind cluster that is there: install, drills under load, uninstall
+kind-e2e: .bin/helm .bin/grpcurl ## prove the chart on a kind cluster that is there: install, drills under load, uninstall
 	@$(MAKE) --no-print-directory kind-load
 	@$(MAKE) --no-print-directory kind-load TAG=$(RELEASE)-next VERSION=$(RELEASE)-next
 	@TAG=$(RELEASE) NEXT_TAG=$(RELEASE)-next go run ./services/tests/cmd/kinde2e
+
+schemas: ## make charts/schemas anew from the sources of Kubernetes and the Gateway API
+	@cd hack/tools/schemas && GOWORK=off go run . -out ../../../charts/schemas
 
 release: .bin/helm ## images, chart, bills of materials and checksums of the tag that is checked out, in bin/release
 	@hack/release.sh $(RELEASE)

@@ -101,7 +101,7 @@ spec:
   {{- end }}
   containers:
     - name: snapshot
-      {{- include "drystone.container" (list . "etcd" .Values.secrets.resources) | nindent 6 }}
+      {{- include "drystone.container" (list . "etcd" .Values.jobs.resources) | nindent 6 }}
       args:
         - snapshot
         - --endpoints={{ include "drystone.etcd.urls" . }}
@@ -111,7 +111,7 @@ spec:
         - --dir=/snapshots
         - --keep={{ .Values.etcd.snapshot.keep }}
       env:
-        {{- include "drystone.env" .Values.secrets.resources | nindent 8 }}
+        {{- include "drystone.env" .Values.jobs.resources | nindent 8 }}
       volumeMounts:
         - {name: snapshots, mountPath: /snapshots}
         {{- include "drystone.etcd.clientMount" . | nindent 8 }}

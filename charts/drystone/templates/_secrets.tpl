@@ -34,7 +34,7 @@ spec:
   {{- end }}
   containers:
     - name: secrets
-      {{- include "drystone.container" (list . "cli" .Values.secrets.resources) | nindent 6 }}
+      {{- include "drystone.container" (list . "cli" .Values.jobs.resources) | nindent 6 }}
       args:
         - kube
         - init
@@ -53,7 +53,7 @@ spec:
         - --etcd-hosts=*.{{ include "drystone.host" (list . "etcd") }},{{ include "drystone.host" (list . "etcd") }},localhost,127.0.0.1
         {{- end }}
       env:
-        {{- include "drystone.env" .Values.secrets.resources | nindent 8 }}
+        {{- include "drystone.env" .Values.jobs.resources | nindent 8 }}
 {{- end -}}
 {{- end -}}
 

@@ -58,11 +58,8 @@ func (c *Client) Commit(ctx context.Context, m *metadatav1.Mutation) (uint64, er
 		if !fault.Is(err, typesv1.Reason_REASON_BUCKET_CLOSING) || try == closingTries {
 			return 0, err
 		}
-		timer := time.NewTimer(closingPause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		pause(ctx, closingPause)
+		if ctx.Err() != nil {
 			return 0, err
 		}
 	}
