@@ -69,8 +69,12 @@ func (c *Client) Do(ctx context.Context, method, path string, body []byte, keep 
 	h = append(h, "\r\n"...)
 	c.head = h
 	bufs := net.Buffers{h, body}
-	if _, err = bufs.WriteTo(c.conn); err != nil {
-		return 0, 0, nil, fmt.Errorf("send %s: %w", method, err)
+	if _, broken := bufs.WriteTo(c.conn); broken != nil {
+		// Whoever refuses a body answers before the end of it, and then closes.
+		if status, n, kept, err = c.response(method, true); err != nil {
+			return 0, 0, nil, fmt.Errorf("send %s: %w", method, broken)
+		}
+		return status, n, kept, c.Close()
 	}
 	return c.response(method, keep)
 }
