@@ -24,7 +24,8 @@ import (
 const lookEvery = 300 * time.Millisecond
 
 func main() {
-	code, err := 0, error(nil)
+	var code int
+	var err error
 	switch name := filepath.Base(os.Args[0]); {
 	case name == "tar":
 		err = extract(os.Stdin, os.Args[1:])

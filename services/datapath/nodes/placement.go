@@ -58,12 +58,16 @@ func (p *Placement) Invoke(ctx context.Context, method string, args, reply any, 
 	start := p.replicas.Preferred()
 	var err error
 	for i := range uint64(p.replicas.Len()) {
-		err = p.attempt(ctx, start+i, method, args, reply, opts)
-		if err == nil || !unreachable(ctx, err) {
+		last := p.attempt(ctx, start+i, method, args, reply, opts)
+		if last == nil {
+			return nil
+		}
+		err = after(err, last)
+		if !unreachable(ctx, last) {
 			return err
 		}
 		p.replicas.Failed(start + i)
-		if !idempotent(method) && !refused(err) {
+		if !idempotent(method) && !refused(last) {
 			return err
 		}
 	}
@@ -113,6 +117,14 @@ func (p *Placement) Close() error { return p.replicas.Close() }
 func idempotent(method string) bool {
 	return method != placementv1.PlacementService_StartTerm_FullMethodName &&
 		method != placementv1.PlacementService_OpenVolume_FullMethodName
+}
+
+// after is the answer of a replica, with what those before it said: one does not explain the other.
+func after(before, last error) error {
+	if before == nil {
+		return last
+	}
+	return fmt.Errorf("%w; a replica before it: %v", last, before) //nolint:errorlint // only the last one decides
 }
 
 // refused says that nothing was done about the call: the replica stops, or is known not to serve.
