@@ -29,8 +29,11 @@ type Options struct {
 	Chart, Values, Helm string
 	// Tag is what is installed, NextTag, if there is one, what is upgraded to.
 	Tag, NextTag string
-	// Engine runs the Nodes: docker or podman. AfterStart is a shell command to be run after a Node was started again.
-	Engine, AfterStart string
+	// Engine runs the Nodes: docker or podman.
+	Engine string
+	// AfterStart is a shell command to be run after a Node was started again, AfterLoss one after a claim was given up: where
+	// volumes are not made on demand, the administrator of the disks clears the old one.
+	AfterStart, AfterLoss string
 	// Endpoint is host:port of REST from outside; empty: a Node's address and the node port of values-kind.yaml.
 	Endpoint string
 	// Only runs the drills whose names contain it.
@@ -177,12 +180,19 @@ func (c *cluster) startNode(ctx context.Context, node string) error {
 	if _, err := run(ctx, c.Engine, "start", node); err != nil {
 		return err
 	}
-	if c.AfterStart != "" {
-		if _, err := run(ctx, "sh", "-c", c.AfterStart); err != nil {
-			return err
-		}
+	if err := c.shell(ctx, c.AfterStart); err != nil {
+		return err
 	}
 	_, err := run(ctx, "kubectl", "wait", "--for=condition=Ready", "node/"+node, "--timeout=3m")
+	return err
+}
+
+// shell runs a command that the options may have.
+func (c *cluster) shell(ctx context.Context, command string) error {
+	if command == "" {
+		return nil
+	}
+	_, err := run(ctx, "sh", "-c", command)
 	return err
 }
 
@@ -197,6 +207,6 @@ func FromEnvironment() Options {
 	return Options{
 		Namespace: value("NAMESPACE", "drystone-e2e"), Chart: "charts/drystone", Values: "charts/drystone/values-kind.yaml",
 		Helm: ".bin/helm", Tag: os.Getenv("TAG"), NextTag: os.Getenv("NEXT_TAG"), Engine: value("CONTAINER_ENGINE", "docker"),
-		AfterStart: os.Getenv("AFTER_NODE_START"), Endpoint: os.Getenv("ENDPOINT"), Only: os.Getenv("DRILL"), Keep: os.Getenv("KEEP") != "",
+		AfterStart: os.Getenv("AFTER_NODE_START"), AfterLoss: os.Getenv("AFTER_CLAIM_LOST"), Endpoint: os.Getenv("ENDPOINT"), Only: os.Getenv("DRILL"), Keep: os.Getenv("KEEP") != "",
 	}
 }

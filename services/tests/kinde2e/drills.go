@@ -136,15 +136,47 @@ func loseDisk(ctx context.Context, c *cluster, component, claim string) error {
 		return errors.Join(err, errNone(component))
 	}
 	pod := names[len(names)-1]
-	if _, err := c.kubectl(ctx, "delete", "pvc", claim+"-"+pod, "--wait=false"); err != nil {
+	claim += "-" + pod
+	lost, err := c.kubectl(ctx, "get", "pvc", claim, "-o", "jsonpath={.metadata.uid}")
+	if err != nil {
+		return err
+	}
+	if _, err := c.kubectl(ctx, "delete", "pvc", claim, "--wait=false"); err != nil {
 		return err
 	}
 	if _, err := c.kubectl(ctx, "delete", "pod", pod, "--wait=true"); err != nil {
 		return err
 	}
-	// The StatefulSet may have made the pod anew before the claim was gone; such a pod waits for ever.
-	if _, err := c.kubectl(ctx, "wait", "--for=delete", "pvc/"+claim+"-"+pod, "--timeout=1m"); err != nil && !strings.Contains(err.Error(), "NotFound") {
+	// A pod that settled on the old claim would prove nothing.
+	for begin := time.Now(); ; pause(ctx, time.Second) {
+		now, err := c.kubectl(ctx, "get", "pvc", claim, "--ignore-not-found", "-o", "jsonpath={.metadata.uid}")
+		if err != nil {
+			return err
+		}
+		if now != "" && now != lost {
+			break
+		}
+		if time.Since(begin) > time.Minute {
+			return fmt.Errorf("claim %s was not made anew within a minute", claim)
+		}
+	}
+	if err := c.shell(ctx, c.AfterLoss); err != nil {
 		return err
 	}
 	return c.settle(ctx)
+}
+
+// reinstall takes the release away and brings it back: disks and Secrets stay, so everything is found again.
+func reinstall(ctx context.Context, c *cluster) error {
+	if err := c.helm(ctx, "uninstall", release, "--wait", "--timeout", "3m"); err != nil {
+		return err
+	}
+	left, err := c.kubectl(ctx, "get", "pods", "-l", "app.kubernetes.io/instance="+release, "-o", "name")
+	if err != nil {
+		return err
+	}
+	if left != "" {
+		return fmt.Errorf("pods are left after an uninstall: %s", left)
+	}
+	return c.install(ctx)
 }

@@ -18,6 +18,9 @@ const (
 	maxCores    = 0.3
 )
 
+// reinstallName is the one drill that no load can go through.
+const reinstallName = "uninstall, install again"
+
 // Run does all of it and writes what it saw, as it happens. It returns an error when something did not hold.
 func Run(ctx context.Context, o Options, out io.Writer) (err error) {
 	c := &cluster{Options: o}
@@ -29,8 +32,8 @@ func Run(ctx context.Context, o Options, out io.Writer) (err error) {
 		defer func() { err = errors.Join(err, c.remove(context.WithoutCancel(ctx))) }()
 	}
 	begin := time.Now()
-	if err := c.helm(ctx, "install", release, c.Chart, "-f", c.Values, "--wait", "--timeout", "8m", "--set", "image.tag="+c.Tag); err != nil {
-		return fmt.Errorf("%w\n%s", err, c.describe(ctx))
+	if err := c.install(ctx); err != nil {
+		return err
 	}
 	ready := time.Since(begin)
 	say("installed and ready after %v (at most %v)", ready.Round(time.Second), maxReady)
@@ -44,6 +47,13 @@ func Run(ctx context.Context, o Options, out io.Writer) (err error) {
 	err = errors.Join(err, c.checkGRPC(ctx, say))
 	err = errors.Join(err, c.checkFootprint(ctx, say))
 	return errors.Join(err, c.underLoad(ctx, say))
+}
+
+func (c *cluster) install(ctx context.Context) error {
+	if err := c.helm(ctx, "install", release, c.Chart, "-f", c.Values, "--wait", "--timeout", "8m", "--set", "image.tag="+c.Tag); err != nil {
+		return fmt.Errorf("%w\n%s", err, c.describe(ctx))
+	}
+	return nil
 }
 
 func (c *cluster) checkFootprint(ctx context.Context, say func(string, ...any)) error {
@@ -104,6 +114,13 @@ func (c *cluster) underLoad(ctx context.Context, say func(string, ...any)) (err 
 	running.Wait()
 	if ctx.Err() != nil {
 		return errors.Join(err, ctx.Err())
+	}
+	if strings.Contains(reinstallName, c.Only) {
+		begin := time.Now()
+		if again := reinstall(ctx, c); again != nil {
+			return errors.Join(err, fmt.Errorf("%s: %w", reinstallName, again))
+		}
+		say("%-46s %5.0fs", reinstallName, time.Since(begin).Seconds())
 	}
 	keys, wrong := l.verify(ctx)
 	say("%d writes were acknowledged; %d keys read back at the end, %d of them wrong", l.ledger.Acks(), keys, len(wrong))
