@@ -168,15 +168,16 @@ func loseDisk(ctx context.Context, c *cluster, component, claim string) error {
 
 // reinstall takes the release away and brings it back: disks and Secrets stay, so everything is found again.
 func reinstall(ctx context.Context, c *cluster) error {
-	if err := c.helm(ctx, "uninstall", release, "--wait", "--timeout", "3m"); err != nil {
-		return err
-	}
-	left, err := c.kubectl(ctx, "get", "pods", "-l", "app.kubernetes.io/instance="+release, "-o", "name")
+	servers, err := c.pods(ctx, "chunkserver")
 	if err != nil {
 		return err
 	}
-	if left != "" {
-		return fmt.Errorf("pods are left after an uninstall: %s", left)
+	if err := c.helm(ctx, "uninstall", release, "--wait", "--timeout", "3m"); err != nil {
+		return err
 	}
-	return c.install(ctx)
+	// Helm waits for what it deletes, not for the pods that go with it.
+	if _, err := c.kubectl(ctx, "wait", "--for=delete", "pod", "-l", "app.kubernetes.io/instance="+release, "--timeout=2m"); err != nil {
+		return err
+	}
+	return c.install(ctx, fmt.Sprintf("chunkserver.replicas=%d", len(servers)))
 }

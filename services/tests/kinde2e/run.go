@@ -49,8 +49,9 @@ func Run(ctx context.Context, o Options, out io.Writer) (err error) {
 	return errors.Join(err, c.underLoad(ctx, say))
 }
 
-func (c *cluster) install(ctx context.Context) error {
-	if err := c.helm(ctx, "install", release, c.Chart, "-f", c.Values, "--wait", "--timeout", "8m", "--set", "image.tag="+c.Tag); err != nil {
+func (c *cluster) install(ctx context.Context, values ...string) error {
+	set := strings.Join(append(values, "image.tag="+c.Tag), ",")
+	if err := c.helm(ctx, "install", release, c.Chart, "-f", c.Values, "--wait", "--timeout", "8m", "--set", set); err != nil {
 		return fmt.Errorf("%w\n%s", err, c.describe(ctx))
 	}
 	return nil
