@@ -2,6 +2,7 @@ package placement
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -100,7 +101,7 @@ func (s *Service) assemble(env app.Env, etcd *clientv3.Client) error {
 // Server answers this replica's RPCs.
 func (s *Service) Server() *rpc.Server { return s.server }
 
-// Run serves until ctx ends, then stops everything that it started. It runs once.
+// Run serves until ctx ends or etcd is another one, then stops everything that it started. It runs once.
 func (s *Service) Run(ctx context.Context) error {
 	var listeners []net.Listener
 	if s.config.Listen != "" {
@@ -113,21 +114,27 @@ func (s *Service) Run(ctx context.Context) error {
 	s.registry.Register(Target, s.server)
 	defer s.registry.Remove(Target, s.server)
 
-	// The domain outlives the server: calls that still run at the end need it.
+	// The domain outlives the server: calls that still run at the end need it. If the state ends first, so does the server.
+	serving, stopServing := context.WithCancel(ctx)
+	defer stopServing()
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var tasks sync.WaitGroup
-	tasks.Go(func() { s.state.Run(working) })
+	var failed error
+	tasks.Go(func() {
+		defer stopServing()
+		failed = s.state.Run(working)
+	})
 	tasks.Go(func() { s.membership.Run(working) })
 	tasks.Go(func() { s.topology.Run(working) })
 	tasks.Go(func() {
 		select {
 		case <-s.state.Loaded():
 			s.server.SetServing(true)
-		case <-ctx.Done():
+		case <-serving.Done():
 		}
 	})
-	err := s.server.Serve(ctx, listeners...)
+	err := s.server.Serve(serving, listeners...)
 	stop()
 	tasks.Wait()
-	return err
+	return errors.Join(err, failed)
 }

@@ -70,6 +70,9 @@ func (s *Store) probe(ctx context.Context) error {
 	if err != nil {
 		return unavailable(err, "read the clock key")
 	}
+	if err := s.origin.check(answer.Header); err != nil {
+		return unavailable(err, "read the clock key")
+	}
 	if len(answer.Kvs) == 0 {
 		return unavailable(nil, "the cluster is not founded yet")
 	}

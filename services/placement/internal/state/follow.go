@@ -62,6 +62,7 @@ func (s *Store) load(ctx context.Context) (int64, error) {
 		}
 		if part.GetHeader() != nil { // the last part
 			revision = part.GetHeader().GetRevision()
+			err = errors.Join(err, s.origin.check(part.GetHeader()))
 		}
 	}
 	if err != nil {
@@ -86,6 +87,9 @@ func (s *Store) watch(ctx context.Context, next int64) (int64, error) {
 				return 0, fmt.Errorf("watch from revision %d: %w", next, err)
 			}
 			return next, fmt.Errorf("watch from revision %d: %w", next, err)
+		}
+		if err := s.origin.check(response.Header); err != nil {
+			return 0, fmt.Errorf("watch from revision %d: %w", next, err)
 		}
 		if len(response.Events) > 0 {
 			s.mirror.apply(response.Events)

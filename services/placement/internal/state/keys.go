@@ -18,9 +18,13 @@ const (
 	clockKey = Prefix + "clock"
 	// clusterKey has the cluster's id; it is created once.
 	clusterKey = Prefix + "cluster"
+	// etcdKey has the id of the cluster of etcd that the counters counted in. Members may all be replaced, its id stays;
+	// a restored snapshot is another cluster.
+	etcdKey = Prefix + "etcd"
 	// incarnationKey counts the lives of the cluster: a restore begins a new one, so that ids stay unique.
 	incarnationKey = Prefix + "incarnation"
-	// termKey and volumeKey have the last number given out.
+	// termKey and volumeKey have the last number given out; a volume's id has the incarnation before it, a term has it in
+	// its number.
 	termKey   = Prefix + "last/term"
 	volumeKey = Prefix + "last/volume"
 	// registerKey is put by every change of the register, so that a disk cannot be claimed by two nodes at once.

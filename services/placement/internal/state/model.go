@@ -71,7 +71,7 @@ func newModel() *model {
 func (m *model) put(kv *mvccpb.KeyValue) error {
 	key := string(kv.GetKey())
 	switch key {
-	case clockKey:
+	case clockKey, etcdKey:
 		return nil
 	case clusterKey:
 		m.cluster = string(kv.GetValue())

@@ -30,6 +30,7 @@ type Store struct {
 	metrics metrics
 	mirror  *mirror
 	barrier *barrier
+	origin  *origin
 
 	terms, volumes, register turn
 }
@@ -42,18 +43,29 @@ func New(etcd *clientv3.Client, o Options) (*Store, error) {
 	}
 	return &Store{
 		etcd: etcd, options: o, log: o.Log, metrics: m,
-		mirror: newMirror(o.Log), barrier: newBarrier(),
+		mirror: newMirror(o.Log), barrier: newBarrier(), origin: newOrigin(),
 		terms: newTurn(), volumes: newTurn(), register: newTurn(),
 	}, nil
 }
 
-// Run founds the cluster if need be and keeps the copy until ctx ends.
-func (s *Store) Run(ctx context.Context) {
+// Run founds the cluster if need be and keeps the copy until ctx ends. Errors: *ForeignEtcdError.
+func (s *Store) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	var tasks sync.WaitGroup
-	defer tasks.Wait()
 	tasks.Go(func() { s.barrier.run(ctx, s.probe) })
-	s.found(ctx)
-	s.follow(ctx)
+	tasks.Go(func() {
+		defer stop()
+		s.found(ctx)
+		s.follow(ctx)
+	})
+	select {
+	case <-s.origin.broken:
+	case <-ctx.Done():
+	}
+	stop()
+	tasks.Wait()
+	return s.origin.err()
 }
 
 // Loaded closes once the state can be read. It stays closed while etcd is away: what was read stays readable.
@@ -62,8 +74,11 @@ func (s *Store) Loaded() <-chan struct{} { return s.mirror.loaded }
 // Changed receives after something changed; many changes may be one token. It is for one receiver.
 func (s *Store) Changed() <-chan struct{} { return s.mirror.changed }
 
-// Ready refuses until the first load. Errors: UNAVAILABLE.
+// Ready refuses until the first load, and once another cluster of etcd has answered. Errors: UNAVAILABLE.
 func (s *Store) Ready() error {
+	if err := s.origin.err(); err != nil {
+		return unavailable(err, "follow one cluster")
+	}
 	select {
 	case <-s.Loaded():
 		return nil

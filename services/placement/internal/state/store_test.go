@@ -51,7 +51,11 @@ func unloaded(t *testing.T, etcd *clientv3.Client, lease time.Duration) *Store {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { s.Run(ctx) })
+	running.Go(func() {
+		if err := s.Run(ctx); err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()

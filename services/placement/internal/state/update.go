@@ -69,6 +69,10 @@ func (s *Store) commit(ctx context.Context, operation string, c change) (revisio
 	if err != nil {
 		return 0, false, failed(ctx, err, operation)
 	}
+	// Whatever another cluster has done, its numbers and revisions do not get out.
+	if err := s.origin.check(answer.Header); err != nil {
+		return 0, false, unavailable(err, operation)
+	}
 	if answer.Succeeded {
 		s.showOwn(ctx, answer.Header.GetRevision())
 		return answer.Header.GetRevision(), true, nil
