@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,7 +20,8 @@ type RestoreOptions struct {
 	// DataDir is the member's folder. It may exist, and be where a volume is mounted, but hold no member.
 	DataDir string
 	// Name, InitialCluster, Token and PeerURLs are as in etcd's flags of the member. Without PeerURLs those of the
-	// member in InitialCluster are taken.
+	// member in InitialCluster are taken. Without Token a new one is made: from token and URLs come the ids, and a member
+	// that still has data of a cluster with the same ones would be let in.
 	Name, InitialCluster, Token string
 	PeerURLs                    []string
 	// BumpRevision is added to the revision, and all before is marked as compacted; 0 for neither.
@@ -28,8 +30,10 @@ type RestoreOptions struct {
 
 // Restored is a member's folder that is ready to start on.
 type Restored struct {
-	DataDir  string `json:"dataDir"`
-	Name     string `json:"name"`
+	DataDir string `json:"dataDir"`
+	Name    string `json:"name"`
+	// Token is the cluster's, for other members that are restored; those that join do not need it.
+	Token    string `json:"token"`
 	Snapshot string `json:"snapshot"`
 	SHA256   string `json:"sha256"`
 }
@@ -50,6 +54,9 @@ func Restore(o RestoreOptions) (Restored, error) {
 			return Restored{}, fmt.Errorf("restore: the initial cluster: %w", err)
 		}
 		o.PeerURLs = cluster[o.Name].StringSlice()
+	}
+	if o.Token == "" {
+		o.Token = "restored-" + rand.Text()
 	}
 	work, member := filepath.Join(o.DataDir, unfinished), filepath.Join(o.DataDir, "member")
 	if _, err := os.Stat(member); !errors.Is(err, fs.ErrNotExist) {
@@ -80,5 +87,5 @@ func Restore(o RestoreOptions) (Restored, error) {
 	if err := errors.Join(syncDir(o.DataDir), os.RemoveAll(work)); err != nil {
 		return Restored{}, fmt.Errorf("restore: %w", err)
 	}
-	return Restored{DataDir: o.DataDir, Name: o.Name, Snapshot: o.Snapshot, SHA256: sum}, nil
+	return Restored{DataDir: o.DataDir, Name: o.Name, Token: o.Token, Snapshot: o.Snapshot, SHA256: sum}, nil
 }

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -28,7 +27,7 @@ type Options struct {
 	TLS       *tls.Config
 	// Dir is the folder for snapshots; it is made if it is absent.
 	Dir string
-	// Keep is how many snapshots stay, 1 at least.
+	// Keep is how many snapshots of one life of a cluster's data stay, 1 at least.
 	Keep int
 	// Timeout bounds all of it.
 	Timeout time.Duration
@@ -50,7 +49,8 @@ type Taken struct {
 }
 
 // Take saves the state of the member that is furthest, checks what was written, and removes the oldest snapshots beyond
-// Keep. When it returns an error, all snapshots that were there are still there.
+// Keep, of the same cluster and the same life of its data. When it returns an error, all snapshots that were there are
+// still there.
 func Take(ctx context.Context, o Options) (Taken, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
@@ -66,7 +66,10 @@ func Take(ctx context.Context, o Options) (Taken, error) {
 	if err != nil {
 		return Taken{}, fmt.Errorf("save a snapshot of %s: %w", source.endpoint, err)
 	}
-	if taken.Removed, err = prune(o.Dir, o.Keep, begun.Add(-o.Timeout)); err != nil {
+	if err = sweep(o.Dir, begun.Add(-o.Timeout)); err == nil {
+		taken.Removed, err = prune(o.Dir, o.Keep, filepath.Base(taken.File))
+	}
+	if err != nil {
 		return Taken{}, fmt.Errorf("%s is saved; %w", taken.File, err)
 	}
 	taken.Millis = clock.Now().Sub(begun).Milliseconds()
@@ -157,13 +160,13 @@ func save(ctx context.Context, o Options, from source, at time.Time) (taken Take
 		return Taken{}, err
 	}
 	header := from.status.Header
-	name := filepath.Join(o.Dir, fileName(at, header.GetRevision()))
+	name := filepath.Join(o.Dir, fileName(at, header.GetClusterId(), header.GetRevision()))
 	if err := os.Rename(part, name); err != nil {
 		return Taken{}, err
 	}
 	return Taken{
 		File: name, Bytes: size, SHA256: sum, Endpoint: from.endpoint, Version: resp.Version,
-		Cluster: strconv.FormatUint(header.GetClusterId(), 16), Revision: header.GetRevision(),
+		Cluster: fmt.Sprintf("%016x", header.GetClusterId()), Revision: header.GetRevision(),
 	}, syncDir(o.Dir)
 }
 

@@ -27,6 +27,7 @@ const usage = `drystone-etcd runs, saves and restores the etcd under a mesh of s
 
   drystone-etcd member [--join-through URL,... --] [etcd's flags]   run a member
   drystone-etcd snapshot --endpoints URL,... --dir DIR              save the cluster's state in a file
+  drystone-etcd list --dir DIR                                      show the snapshots in a folder
   drystone-etcd restore --snapshot FILE --data-dir DIR ...          make a member's data of such a file
   drystone-etcd version
 
@@ -51,6 +52,8 @@ func Main(args []string, s Streams) int {
 		err = member(args, s)
 	case "snapshot":
 		err = untilSignal(func(ctx context.Context) error { return takeSnapshot(ctx, args, s) })
+	case "list":
+		err = listSnapshots(args, s)
 	case "restore":
 		err = restore(args, s)
 	case "version", "--version":
