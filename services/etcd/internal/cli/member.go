@@ -18,9 +18,6 @@ import (
 	"github.com/drystone-store/drystone/services/kit/log"
 )
 
-// joinTimeout is how long a member without data waits for its cluster before it ends, to be started again.
-const joinTimeout = 5 * time.Minute
-
 const memberUsage = `drystone-etcd member [own flags --] [etcd's flags]
 
 Runs an etcd member. Without "--" all flags are etcd's. Drystone's settings come first, so that etcd's flags or ETCD_*
@@ -115,7 +112,7 @@ func (o *joinFlags) set() *flag.FlagSet {
 	f := flag.NewFlagSet("member", flag.ContinueOnError)
 	f.StringVar(&o.through, "join-through", "", "client `URLs` of the cluster's members, comma-separated: decide by what they say how to start")
 	o.tls.flags(f)
-	f.DurationVar(&o.timeout, "join-timeout", joinTimeout, "how long a member without data waits for the others")
+	f.DurationVar(&o.timeout, "join-timeout", 0, "how long a member without data waits for the others before it ends with status 1; 0: without end")
 	return f
 }
 
@@ -123,6 +120,9 @@ func (o *joinFlags) settings(through, args []string) (join.Settings, error) {
 	settings, err := join.Parse(args)
 	if err != nil {
 		return settings, usageError{fmt.Errorf("member: %w", err)}
+	}
+	if o.timeout < 0 {
+		return settings, usageError{errors.New("member: --join-timeout is not negative")}
 	}
 	settings.Through, settings.Timeout = through, o.timeout
 	settings.ThroughTLS, err = o.tls.config(through)

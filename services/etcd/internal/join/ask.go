@@ -45,8 +45,10 @@ type view struct {
 	state state
 	// err says why it is silent.
 	err error
-	// ticket tells waiting processes apart; seen are the tickets that this one has seen.
+	// ticket tells waiting processes apart, and says is the name that this one gives itself; seen are the tickets that it
+	// has seen.
 	ticket string
+	says   string
 	seen   []string
 	// cluster and members are what a running member knows, which may be old.
 	cluster types.ID
@@ -83,6 +85,10 @@ func (a *asker) others(ctx context.Context, s Settings) []view {
 		i++
 		all.Go(func() {
 			*at = a.member(ctx, urls)
+			if at.state == waiting && at.says != name {
+				// An old address: what another says of itself is no word of this one.
+				*at = view{err: fmt.Errorf("its address leads to a member that calls itself %q", at.says)}
+			}
 			at.name = name
 		})
 	}
@@ -114,7 +120,10 @@ func (a *asker) url(ctx context.Context, base string) view {
 	}
 	defer resp.Body.Close()
 	if ticket := resp.Header.Get(waitingHeader); ticket != "" {
-		return view{state: waiting, ticket: ticket, seen: strings.Split(resp.Header.Get(seenHeader), ",")}
+		return view{
+			state: waiting, ticket: ticket, says: resp.Header.Get(nameHeader),
+			seen: strings.Split(resp.Header.Get(seenHeader), ","),
+		}
 	}
 	v := view{state: forming}
 	if v.cluster, err = types.IDFromString(resp.Header.Get("X-Etcd-Cluster-ID")); err != nil || resp.StatusCode != http.StatusOK {

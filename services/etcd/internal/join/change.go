@@ -15,6 +15,9 @@ import (
 // changeTimeout bounds one call that needs the cluster's quorum. etcd itself gives up after 7 s at its defaults.
 const changeTimeout = 8 * time.Second
 
+// oneIsWrong is what people have to do about two clusters.
+const oneIsWrong = "stop the members of the wrong one and empty their folders (delete their volumes)"
+
 // listMembers asks for the cluster's list, by the cluster's quorum: what one member believes may be old.
 func listMembers(ctx context.Context, client *clientv3.Client) (*clientv3.MemberListResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
@@ -35,11 +38,14 @@ func dial(s Settings) (*clientv3.Client, error) {
 }
 
 // take gets this member a place in a cluster that exists, and says how to start. It may be called again after any error:
-// each step is decided by the list as it is then.
-func (j *joiner) take(ctx context.Context) (Start, error) {
+// each step is decided by the list as it is then. The cluster must be the one that the other members know.
+func (j *joiner) take(ctx context.Context, cluster types.ID) (Start, error) {
 	list, err := listMembers(ctx, j.client)
 	if err != nil {
 		return Start{}, err
+	}
+	if answers := types.ID(list.Header.GetClusterId()); answers != cluster {
+		return Start{}, fmt.Errorf("the cluster %s answers at --join-through, and the other members know the cluster %s: %s", answers, cluster, oneIsWrong)
 	}
 	next, id, err := place(j.settings, list.Members)
 	if err != nil {

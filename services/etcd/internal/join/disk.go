@@ -78,6 +78,30 @@ func identityOf(name string) (Identity, error) {
 	return Identity{}, errors.New("it does not say")
 }
 
+// misplaced finds a member's log where etcd does not look for it: what somebody restored one folder too high or too low.
+// A member that started without it would make believe that there never was anything.
+func misplaced(s Settings) error {
+	for _, at := range []struct{ dir, is string }{
+		{s.DataDir, "high"},
+		{filepath.Join(s.DataDir, "member", "member"), "low"},
+	} {
+		for _, part := range []string{"wal", "snap"} {
+			name := filepath.Join(at.dir, part)
+			if name == filepath.Clean(s.WALDir) {
+				continue // --wal-dir says so.
+			}
+			if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+				continue
+			} else if err != nil {
+				return fmt.Errorf("look for a misplaced log: %w", err)
+			}
+			return fmt.Errorf("%s is a member's, but one folder too %s for --data-dir %s, so etcd would not see it: restore with `--data-dir %s`, or move it into %s",
+				name, at.is, s.DataDir, s.DataDir, filepath.Join(s.DataDir, "member"))
+		}
+	}
+	return nil
+}
+
 // setAside moves what lies in a data folder without a log out of etcd's way: a database says which entries it has, and a
 // new member that found one would skip entries of another life. One such folder is kept, for people.
 func setAside(dataDir string) error {

@@ -4,9 +4,11 @@
 // Constraints:
 //
 //  1. A member with data starts with them, whatever others say, unless the cluster's quorum says that it was removed.
-//  2. A new cluster is made only when all planned members show that they have no data. Silence proves nothing.
+//  2. A new cluster is made only when all planned members show that they have no data, each by a process of its own.
+//     Silence proves nothing.
 //  3. An id speaks for what its disk has promised: without the disk it is removed, and a new id is added.
 //  4. The cluster is changed only through its quorum, one step at a time, each decided by the list as it is then.
+//  5. While two clusters are known, a member without data joins neither.
 package join
 
 import (
@@ -19,7 +21,10 @@ import (
 	"strings"
 	"time"
 
+	"go.etcd.io/etcd/client/pkg/v3/types"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/drystone-store/drystone/services/kit/clock"
 )
 
 // Values of etcd's --initial-cluster-state.
@@ -28,8 +33,13 @@ const (
 	stateExisting = "existing"
 )
 
-// askEvery is the pause between two rounds of questions.
-const askEvery = 500 * time.Millisecond
+const (
+	// askEvery is the pause between two rounds of questions.
+	askEvery = 500 * time.Millisecond
+	// sayEvery is the least time between two lines of the log that say why it waits: errors of the network are never the
+	// same twice.
+	sayEvery = 5 * time.Second
+)
 
 // Start is how etcd is to be started. Its zero value changes nothing.
 type Start struct {
@@ -73,7 +83,9 @@ func Join(ctx context.Context, s Settings, log *slog.Logger) (Start, error) {
 	}
 	defer func() { _ = client.Close() }()
 	j := &joiner{settings: s, log: log, asker: ask, client: client}
-
+	if err := misplaced(s); err != nil {
+		return Start{}, err
+	}
 	id, err := readIdentity(s.WALDir)
 	switch {
 	case err == nil:
@@ -84,8 +96,11 @@ func Join(ctx context.Context, s Settings, log *slog.Logger) (Start, error) {
 	if err := setAside(s.DataDir); err != nil {
 		return Start{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
-	defer cancel()
+	if s.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.Timeout)
+		defer cancel()
+	}
 	if j.room, err = openRoom(ctx, s); err != nil {
 		return Start{}, err
 	}
@@ -95,15 +110,15 @@ func Join(ctx context.Context, s Settings, log *slog.Logger) (Start, error) {
 
 // wait asks around until there is a way to start.
 func (j *joiner) wait(ctx context.Context) (Start, error) {
-	said := ""
+	said, at := "", time.Time{}
 	for {
 		start, err := j.round(ctx)
 		if err == nil {
 			j.log.InfoContext(ctx, "starting without data", slog.String("state", start.State), slog.String("cluster", start.InitialCluster))
 			return start, nil
 		}
-		if ctx.Err() == nil && err.Error() != said {
-			said = err.Error()
+		if ctx.Err() == nil && err.Error() != said && (said == "" || clock.Since(at) >= sayEvery) {
+			said, at = err.Error(), clock.Now()
 			j.log.WarnContext(ctx, "waiting for the cluster", slog.String("because", said))
 		}
 		select {
@@ -123,29 +138,62 @@ func (j *joiner) wait(ctx context.Context) (Start, error) {
 // formed has none if it was seen waiting before; so nobody goes on before all others that wait have seen it, or they would
 // be left with a member that they cannot judge.
 func (j *joiner) round(ctx context.Context) (Start, error) {
+	views := j.asker.others(ctx, j.settings)
+	cluster, err := known(views)
+	switch {
+	case err != nil:
+		return Start{}, err
+	case cluster != 0:
+		return j.take(ctx, cluster)
+	}
+	if missing := j.missing(views); len(missing) > 0 {
+		return Start{}, fmt.Errorf("nobody knows of a cluster, and a new one is made only when all members show that they have no data: %s",
+			strings.Join(missing, "; "))
+	}
+	return Start{State: stateNew}, nil
+}
+
+// known is the cluster that members know of; 0: none does. Error: they know of two, each of which may be the right one.
+func known(views []view) (types.ID, error) {
+	var first view
+	for _, v := range views {
+		switch {
+		case v.state != formed:
+		case first.name == "":
+			first = v
+		case v.cluster != first.cluster:
+			return 0, fmt.Errorf("%s is of the cluster %s, and %s is of the cluster %s: %s", first.name, first.cluster, v.name, v.cluster, oneIsWrong)
+		}
+	}
+	return first.cluster, nil
+}
+
+// missing says, for each member that does not show that it has no data, why.
+func (j *joiner) missing(views []view) []string {
 	var missing []string
-	for _, v := range j.asker.others(ctx, j.settings) {
+	met := map[string]string{j.room.ticket: j.settings.Name}
+	for _, v := range views {
 		switch v.state {
-		case formed:
-			return j.take(ctx)
+		case formed: // There is a cluster, and nothing to miss.
 		case waiting:
+			if other, twice := met[v.ticket]; twice {
+				missing = append(missing, fmt.Sprintf("the addresses of %s and %s lead to one process", other, v.name))
+				continue
+			}
+			met[v.ticket] = v.name
 			j.room.note(v.name, v.ticket)
 			if !slices.Contains(v.seen, j.room.ticket) {
 				missing = append(missing, v.name+" has not noticed this member yet")
 			}
 		case forming:
 			if !j.room.saw(v.name) {
-				missing = append(missing, v.name+" runs with data of its own, but has no quorum")
+				missing = append(missing, v.name+" runs with data of its own, but has no quorum (on a FIRST install, and only then, those are nothing yet: empty its folder, that is delete its volume, and start it again)")
 			}
 		case silent:
 			missing = append(missing, fmt.Sprintf("no answer from %s (%v)", v.name, v.err))
 		}
 	}
-	if len(missing) > 0 {
-		return Start{}, fmt.Errorf("nobody knows of a cluster, and a new one is made only when all members show that they have no data: %s",
-			strings.Join(missing, "; "))
-	}
-	return Start{State: stateNew}, nil
+	return missing
 }
 
 // stillMember makes sure that a member with data was not removed, as far as somebody can tell: etcd itself would end

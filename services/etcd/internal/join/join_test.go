@@ -44,6 +44,10 @@ func TestPlace(t *testing.T) {
 	member := func(id uint64, name, peer string, client ...string) *etcdserverpb.Member {
 		return &etcdserverpb.Member{ID: id, Name: name, PeerURLs: []string{peer}, ClientURLs: client}
 	}
+	learner := func(m *etcdserverpb.Member) *etcdserverpb.Member {
+		m.IsLearner = true
+		return m
+	}
 	b, c := member(2, "b", "http://b:1", "http://b:2"), member(3, "c", "http://c:1", "http://c:2")
 	for name, tt := range map[string]struct {
 		members []*etcdserverpb.Member
@@ -60,6 +64,9 @@ func TestPlace(t *testing.T) {
 		"a name and a URL of two":      {[]*etcdserverpb.Member{b, member(1, "a", "http://x:1", "http://x:2"), member(4, "", "http://a:1")}, 0, 0, "two members"},
 		"all places are somebody's":    {[]*etcdserverpb.Member{b, c, member(4, "d", "http://d:1", "http://d:2")}, 0, 0, "plans 3"},
 		"the only one of a new member": {[]*etcdserverpb.Member{b}, stepAdd, 0, ""},
+		"a learner's, never started":   {[]*etcdserverpb.Member{b, c, learner(member(1, "", "http://a:1"))}, 0, 0, "member remove 1"},
+		"a learner's, that had data":   {[]*etcdserverpb.Member{b, c, learner(member(1, "a", "http://a:1", "http://a:2"))}, 0, 0, "member promote 1"},
+		"another's learner":            {[]*etcdserverpb.Member{b, learner(member(3, "c", "http://c:1"))}, stepAdd, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, id, err := place(s, tt.members)
@@ -97,9 +104,11 @@ func peer(t *testing.T, answer http.HandlerFunc) string {
 	return s.URL
 }
 
-func etcd(client ...string) http.HandlerFunc {
+func etcd(client ...string) http.HandlerFunc { return etcdOf("1f", client...) }
+
+func etcdOf(cluster string, client ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("X-Etcd-Cluster-ID", "1f")
+		w.Header().Set("X-Etcd-Cluster-ID", cluster)
 		_ = json.NewEncoder(w).Encode([]*membership.Member{{
 			ID: 2, RaftAttributes: membership.RaftAttributes{PeerURLs: []string{"http://b:1"}},
 			Attributes: membership.Attributes{Name: "b", ClientURLs: client},
@@ -107,9 +116,14 @@ func etcd(client ...string) http.HandlerFunc {
 	}
 }
 
-func waits(seen *string) http.HandlerFunc {
+func waits(name string, seen *string) http.HandlerFunc {
+	return waitsWith("ticket of "+name, name, seen)
+}
+
+func waitsWith(ticket, name string, seen *string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set(waitingHeader, "ticket")
+		w.Header().Set(waitingHeader, ticket)
+		w.Header().Set(nameHeader, name)
 		w.Header().Set(seenHeader, *seen)
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
@@ -145,13 +159,20 @@ func TestRounds(t *testing.T) {
 		b, c http.HandlerFunc
 		says string // nothing: a new cluster
 	}{
-		"all wait and have met":         {waits(&seen), waits(&seen), ""},
-		"one has not noticed this one":  {waits(&seen), waits(new(string)), "c has not noticed"},
-		"one is silent":                 {waits(&seen), nil, "no answer from c"},
-		"one is no etcd":                {html, waits(&seen), "no etcd member's answer"},
-		"one runs, and was never met":   {waits(&seen), etcd(), "c runs with data of its own"},
-		"one knows a cluster":           {etcd("http://b:2"), waits(&seen), "ask the cluster"},
+		"all wait and have met":         {waits("b", &seen), waits("c", &seen), ""},
+		"one has not noticed this one":  {waits("b", &seen), waits("c", new(string)), "c has not noticed"},
+		"one is silent":                 {waits("b", &seen), nil, "no answer from c"},
+		"one is no etcd":                {html, waits("c", &seen), "no etcd member's answer"},
+		"one runs, and was never met":   {waits("b", &seen), etcd(), "c runs with data of its own"},
+		"and that may be a first start": {waits("b", &seen), etcd(), "on a FIRST install, and only then"},
+		"one knows a cluster":           {etcd("http://b:2"), waits("c", &seen), "ask the cluster"},
 		"one of none knows the cluster": {nil, etcd("http://b:2"), "ask the cluster"},
+		"both know it":                  {etcd("http://b:2"), etcd("http://b:2"), "ask the cluster"},
+		"they know two clusters":        {etcd("http://b:2"), etcdOf("2f", "http://b:2"), "b is of the cluster 1f, and c is of the cluster 2f"},
+		"c's address leads to b":        {waits("b", &seen), waits("b", &seen), `no answer from c (its address leads to a member that calls itself "b")`},
+		"b's address leads back":        {waits("a", &seen), waits("c", &seen), `no answer from b (its address leads to a member that calls itself "a")`},
+		"one of another age":            {waits("", &seen), waits("c", &seen), `calls itself ""`},
+		"one process under two names":   {waitsWith("same", "b", &seen), waitsWith("same", "c", &seen), "b and c lead to one process"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			urls := map[string]string{"a": "http://a:1", "b": "http://127.0.0.1:1", "c": "http://127.0.0.1:1"}
@@ -183,7 +204,7 @@ func TestOneThatWasMetMayGoOn(t *testing.T) {
 			etcd()(w, r)
 			return
 		}
-		waits(&seen)(w, r)
+		waits("b", &seen)(w, r)
 	})
 	j := newJoiner(t, plan(t, map[string]string{"a": "http://a:1", "b": b}))
 	if _, err := j.round(t.Context()); err == nil {
@@ -202,7 +223,7 @@ func TestTwoMeet(t *testing.T) {
 	s.Name = "b"
 	b := newJoiner(t, s)
 	for name, j := range map[string]*joiner{"a": a, "b": b} {
-		s.Cluster[name] = types.MustNewURLs([]string{peer(t, j.room.server.Handler.ServeHTTP)})
+		s.Cluster[name] = types.MustNewURLs([]string{peer(t, j.room.peers.Handler.ServeHTTP)})
 	}
 	for i, want := range []bool{false, true} {
 		if _, err := a.round(t.Context()); (err == nil) != want {
@@ -215,7 +236,7 @@ func TestTwoMeet(t *testing.T) {
 }
 
 func TestATwinIsNotRemoved(t *testing.T) {
-	for name, h := range map[string]http.HandlerFunc{"etcd": etcd("http://a:2"), "another that waits": waits(new(string))} {
+	for name, h := range map[string]http.HandlerFunc{"etcd": etcd("http://a:2"), "another that waits": waits("a", new(string))} {
 		own := peer(t, h)
 		j := newJoiner(t, plan(t, map[string]string{"a": own}))
 		if err := j.remove(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "another process answers") {

@@ -38,6 +38,9 @@ func place(s Settings, members []*etcdserverpb.Member) (step, uint64, error) {
 			len(members), len(s.Cluster))
 	case len(own) == 0:
 		return stepAdd, 0, nil
+	case own[0].GetIsLearner():
+		return 0, 0, fmt.Errorf("the cluster has %s as a learner, which would never vote by itself: take its place away (`etcdctl member remove %s`), and this member adds itself as a voter; only a learner that runs with its data can be made one (`etcdctl member promote %s`)",
+			describe(own[0]), types.ID(own[0].GetID()), types.ID(own[0].GetID()))
 	case len(own[0].GetClientURLs()) > 0:
 		return stepRemove, own[0].GetID(), nil
 	case !slices.Equal(sorted(own[0].GetPeerURLs()), s.PeerURLs):

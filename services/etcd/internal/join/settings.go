@@ -31,11 +31,14 @@ type Settings struct {
 	Cluster types.URLsMap
 	// PeerTLS is how members know each other.
 	PeerTLS transport.TLSInfo
+	// Metrics is where etcd will answer probes, and MetricsTLS is with what at https; the waiting room answers there before.
+	Metrics    []url.URL
+	MetricsTLS transport.TLSInfo
 
 	// Through are client URLs of members, and ThroughTLS is how they know this one; nil for http.
 	Through    []string
 	ThroughTLS *tls.Config
-	// Timeout bounds the waiting of a member without data.
+	// Timeout bounds the waiting of a member without data; 0: nothing does.
 	Timeout time.Duration
 }
 
@@ -69,7 +72,8 @@ func Parse(args []string) (Settings, error) {
 	}
 	s := Settings{
 		Name: cfg.Name, DataDir: cfg.Dir, WALDir: cfg.WalDir, Cluster: cluster, PeerTLS: cfg.PeerTLSInfo,
-		Listen: flags.UniqueURLsFromFlag(f, "listen-peer-urls"),
+		Listen:  flags.UniqueURLsFromFlag(f, "listen-peer-urls"),
+		Metrics: flags.UniqueURLsFromFlag(f, "listen-metrics-urls"), MetricsTLS: cfg.ClientTLSInfo,
 	}
 	if s.WALDir == "" {
 		s.WALDir = filepath.Join(cfg.Dir, "member", "wal")
