@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,9 +90,64 @@ func TestAFirstStartOneByOne(t *testing.T) {
 	w := newWorld(t, "a", "b", "c")
 	w.start(t, "a")
 	w.says(t, "a", "no answer from b")
+	// Whoever watches it sees that it lives, however long that takes.
+	w.probe(t, "a", "/livez", http.StatusOK)
+	w.probe(t, "a", "/readyz", http.StatusServiceUnavailable)
 	w.start(t, "b")
 	w.says(t, "b", "no answer from c")
 	w.start(t, "c")
+	w.healthy(t, w.names...)
+	// The same address is etcd's now.
+	w.probe(t, "a", "/livez", http.StatusOK)
+	w.probe(t, "a", "/readyz", http.StatusOK)
+	w.probe(t, "a", "/metrics", http.StatusOK)
+}
+
+// probe waits until a member answers so.
+func (w *world) probe(t *testing.T, name, path string, want int) {
+	t.Helper()
+	until(t, fmt.Sprintf("%s answers %s with %d", name, path, want), func() bool {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.metrics[name]+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == want
+	})
+}
+
+// A place of a learner is for people: nobody else would ever let it vote.
+func TestALearnersPlaceIsNotTaken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a", "b")
+	w.planned = []string{"a"}
+	w.start(t, "a")
+	w.healthy(t, "a")
+	client := w.connect(t, "a")
+	until(t, "b is added as a learner", func() bool {
+		_, err := client.MemberAddAsLearner(t.Context(), []string{w.peer["b"]})
+		return err == nil
+	})
+	w.planned = w.names
+	w.start(t, "b")
+	w.says(t, "b", "member remove")
+	until(t, "b's place is removed", func() bool {
+		list, err := client.MemberList(t.Context())
+		if err != nil {
+			return false
+		}
+		for _, m := range list.Members {
+			if m.GetIsLearner() {
+				_, err = client.MemberRemove(t.Context(), m.GetID())
+			}
+		}
+		return err == nil
+	})
+	// It goes on by itself.
 	w.healthy(t, w.names...)
 }
 
@@ -186,6 +243,9 @@ func TestCommandLines(t *testing.T) {
 		{"member --help", exitDone, "--quota-backend-bytes=4294967296"},
 		{"member --nonsense -- --name a", exitUsage, "not defined"},
 		{"member --join-timeout 1s -- --name a", exitUsage, "without --join-through"},
+		{"member --join-through http://127.0.0.1:1 --join-timeout -1s -- --name default --data-dir x --initial-cluster default=http://localhost:2380", exitUsage, "not negative"},
+		{"list", exitUsage, "--dir is needed"},
+		{"list --dir none", exitFailed, "no such file"},
 		{"member --join-through http://127.0.0.1:1 -- --nonsense", exitUsage, "not defined"},
 		{"member --join-through http://127.0.0.1:1 -- --name a", exitUsage, "--data-dir and --initial-cluster"},
 		{"member --join-through http://127.0.0.1:1 -- --name a --data-dir x --initial-cluster b=http://127.0.0.1:2380", exitUsage, "must agree"},

@@ -45,6 +45,7 @@ type world struct {
 	names   []string
 	client  map[string]string // URLs by name
 	peer    map[string]string
+	metrics map[string]string
 	planned []string // names in --initial-cluster
 	running map[string]*process
 }
@@ -82,11 +83,12 @@ func newWorld(t *testing.T, names ...string) *world {
 	t.Helper()
 	w := &world{
 		dir: t.TempDir(), names: names, planned: names,
-		client: map[string]string{}, peer: map[string]string{}, running: map[string]*process{},
+		client: map[string]string{}, peer: map[string]string{}, metrics: map[string]string{}, running: map[string]*process{},
 	}
 	makeCertificates(t, w.dir)
 	for _, name := range names {
 		w.client[name], w.peer[name] = "https://"+freeAddress(t), "https://"+freeAddress(t)
+		w.metrics[name] = "http://" + freeAddress(t)
 	}
 	t.Cleanup(func() {
 		for name := range w.running {
@@ -110,7 +112,10 @@ func (w *world) path(parts ...string) string {
 	return filepath.Join(append([]string{w.dir}, parts...)...)
 }
 
-func (w *world) dataDir(name string) string { return w.path("data", name) }
+// volume is where the chart mounts a member's claim, and dataDir is etcd's folder in it.
+func (w *world) volume(name string) string { return w.path("data", name) }
+
+func (w *world) dataDir(name string) string { return filepath.Join(w.volume(name), "member") }
 
 func (w *world) through() string {
 	var urls []string
@@ -133,6 +138,7 @@ func (w *world) etcdFlags(name string) []string {
 	return []string{
 		"--name", name, "--data-dir", w.dataDir(name),
 		"--listen-client-urls", w.client[name], "--advertise-client-urls", w.client[name],
+		"--listen-metrics-urls", w.metrics[name],
 		"--listen-peer-urls", w.peer[name], "--initial-advertise-peer-urls", w.peer[name],
 		"--initial-cluster", w.initialCluster(), "--initial-cluster-token", "test",
 		"--client-cert-auth", "--trusted-ca-file", w.path("ca.crt"), "--cert-file", w.path("server.crt"), "--key-file", w.path("server.key"),
@@ -149,7 +155,7 @@ func (w *world) start(t *testing.T, names ...string) {
 	for _, name := range names {
 		args := []string{
 			"member", "--join-through", w.through(), "--cacert", w.path("ca.crt"),
-			"--cert", w.path("client.crt"), "--key", w.path("client.key"), "--join-timeout", patience.String(), "--",
+			"--cert", w.path("client.crt"), "--key", w.path("client.key"), "--",
 		}
 		w.run(t, name, append(args, w.etcdFlags(name)...)...)
 	}
@@ -182,7 +188,7 @@ func (w *world) kill(names ...string) {
 func (w *world) loseDisk(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		if err := os.RemoveAll(w.dataDir(name)); err != nil {
+		if err := os.RemoveAll(w.volume(name)); err != nil {
 			t.Fatal(err)
 		}
 	}
