@@ -2,6 +2,11 @@
 {{- if not .Values.etcd.external.endpoints }}true{{ end -}}
 {{- end -}}
 
+{{- /* Members that the others can do without. A single one may go, or its Node could never be drained. */ -}}
+{{- define "drystone.etcd.minority" -}}
+{{- max 1 (div (sub .Values.etcd.replicas 1) 2) -}}
+{{- end -}}
+
 {{- /* Whether the chart takes snapshots: true or empty. */ -}}
 {{- define "drystone.etcd.snapshots" -}}
 {{- if and (include "drystone.etcd.own" .) .Values.etcd.snapshot.enabled }}true{{ end -}}

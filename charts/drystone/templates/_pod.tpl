@@ -46,19 +46,30 @@ seccompProfile: {type: RuntimeDefault}
 {{- $component := index . 1 -}}
 {{- $values := index $root.Values $component -}}
 {{- $selector := include "drystone.selector" (list $root $component) | fromYaml | toJson -}}
+{{- $strict := eq $root.Values.spread "DoNotSchedule" -}}
+{{- $pinned := has $component (list "chunkserver" "etcd") -}}
 topologySpreadConstraints:
   - maxSkew: 1
     topologyKey: topology.kubernetes.io/zone
-    whenUnsatisfiable: {{ $root.Values.spread }}
+    whenUnsatisfiable: {{ ternary "ScheduleAnyway" $root.Values.spread $pinned }}
     # Or a drained zone, which has none, would keep every other from getting more than one.
     nodeTaintsPolicy: Honor
     labelSelector: {matchLabels: {{ $selector }}}
     {{- if index . 2 }}
     matchLabelKeys: [pod-template-hash]
     {{- end }}
+  {{- if and $pinned $strict }}
+  # Judged again whenever a pod comes back, when its volume already says which zone it is in: it must not have to wait
+  # because another zone has fewer now, or none. A third of all in one zone is what an even spread gives it.
+  - maxSkew: {{ max 1 (div (add $values.replicas 2) 3) }}
+    topologyKey: topology.kubernetes.io/zone
+    whenUnsatisfiable: DoNotSchedule
+    nodeTaintsPolicy: Honor
+    labelSelector: {matchLabels: {{ $selector }}}
+  {{- end }}
   - maxSkew: 1
     topologyKey: kubernetes.io/hostname
-    {{- if eq $component "chunkserver" }}
+    {{- if or (eq $component "chunkserver") (not $strict) }}
     whenUnsatisfiable: ScheduleAnyway
     nodeTaintsPolicy: Honor
     {{- else }}
@@ -183,14 +194,20 @@ data:
     {{- include (printf "drystone.%s.config" (index . 1)) $root | nindent 4 }}
 {{- end -}}
 
-{{- /* A budget of evictions; pods that serve nobody may always go. Argument: [root, component, pods that may be away]. */ -}}
+{{- /* Pods that may be away at once on purpose. Argument: [root, component, what holds unless values say it; they may say 0]. */ -}}
+{{- define "drystone.maxUnavailable" -}}
+{{- $said := (index (index . 0).Values (index . 1)).maxUnavailable -}}
+{{- if or (kindIs "invalid" $said) (eq (toString $said) "") }}{{ index . 2 }}{{ else }}{{ $said }}{{ end -}}
+{{- end -}}
+
+{{- /* A budget of evictions; pods that serve nobody may always go. Argument: as of drystone.maxUnavailable. */ -}}
 {{- define "drystone.budget" -}}
 apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
   {{- include "drystone.meta" (list (index . 0) (index . 1)) | nindent 2 }}
 spec:
-  maxUnavailable: {{ index . 2 }}
+  maxUnavailable: {{ include "drystone.maxUnavailable" . }}
   unhealthyPodEvictionPolicy: AlwaysAllow
   selector:
     matchLabels:

@@ -74,8 +74,10 @@ metadata:
   {{- include "drystone.meta" (list $root "secrets" $name) | nindent 2 }}
   {{- include "drystone.secrets.hook" (index . 2) | nindent 2 }}
 rules:
-  # Kubernetes cannot bind "create" to names.
+  {{- if index . 2 }}
+  # Kubernetes cannot bind "create" to names, so only the hook may, which is gone after the upgrade. What renews finds all there.
   - {apiGroups: [""], resources: [secrets], verbs: [create]}
+  {{- end }}
   - apiGroups: [""]
     resources: [secrets]
     resourceNames:

@@ -77,6 +77,37 @@ func policies(t *testing.T, all []object) (in, out map[string]bool) {
 
 func selected(s *metav1.LabelSelector) string { return s.MatchLabels["app.kubernetes.io/component"] }
 
+// TestPortsOutside: DNS and the Kubernetes API are reached at the ports that values name, and at no others.
+func TestPortsOutside(t *testing.T) {
+	for name, want := range map[string]struct{ dns, api []string }{
+		"old-kubernetes":  {[]string{"UDP/53", "TCP/53"}, []string{"TCP/443", "TCP/6443"}},
+		"everything-else": {[]string{"UDP/53", "TCP/53", "UDP/5353", "TCP/5353"}, []string{"TCP/8443"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, p := range of[networkingv1.NetworkPolicy](t, objects(t, render(t, renderings[name]...)), "NetworkPolicy") {
+				component, got := p.Spec.PodSelector.MatchLabels["app.kubernetes.io/component"], [][]string(nil)
+				for _, rule := range p.Spec.Egress {
+					if len(rule.To) > 0 && rule.To[0].PodSelector != nil {
+						continue // within the mesh
+					}
+					ports := []string{}
+					for _, port := range rule.Ports {
+						ports = append(ports, string(*port.Protocol)+"/"+port.Port.String())
+					}
+					got = append(got, ports)
+				}
+				all := [][]string{want.dns}
+				if component == "secrets" || component == "chunkserver" {
+					all = [][]string{want.api, want.dns}
+				}
+				if diff := cmp.Diff(all, got); diff != "" {
+					t.Errorf("%s (-want +got):\n%s", component, diff)
+				}
+			}
+		})
+	}
+}
+
 // TestDefaultDeny: every pod is under exactly one policy, for both directions, and the pods of a policy exist.
 func TestDefaultDeny(t *testing.T) {
 	each(t, func(t *testing.T, all []object) {

@@ -103,6 +103,8 @@ type pod struct {
 	owner     string
 	component string
 	hook      bool
+	// replicas are 1 where the object has no such field.
+	replicas int
 	corev1.PodTemplateSpec
 }
 
@@ -110,17 +112,21 @@ type pod struct {
 func pods(t testing.TB, all []object) []pod {
 	t.Helper()
 	var out []pod
-	add := func(kind string, m metav1.ObjectMeta, p corev1.PodTemplateSpec) {
+	add := func(kind string, m metav1.ObjectMeta, p corev1.PodTemplateSpec, replicas ...*int32) {
+		n := 1
+		if len(replicas) > 0 && replicas[0] != nil {
+			n = int(*replicas[0])
+		}
 		out = append(out, pod{
 			owner: kind + " " + m.Name, component: m.Labels["app.kubernetes.io/component"],
-			hook: m.Annotations["helm.sh/hook"] != "", PodTemplateSpec: p,
+			hook: m.Annotations["helm.sh/hook"] != "", replicas: n, PodTemplateSpec: p,
 		})
 	}
 	for _, d := range of[appsv1.Deployment](t, all, "Deployment") {
-		add("Deployment", d.ObjectMeta, d.Spec.Template)
+		add("Deployment", d.ObjectMeta, d.Spec.Template, d.Spec.Replicas)
 	}
 	for _, s := range of[appsv1.StatefulSet](t, all, "StatefulSet") {
-		add("StatefulSet", s.ObjectMeta, s.Spec.Template)
+		add("StatefulSet", s.ObjectMeta, s.Spec.Template, s.Spec.Replicas)
 	}
 	for _, j := range of[batchv1.Job](t, all, "Job") {
 		add("Job", j.ObjectMeta, j.Spec.Template)

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
 
 	"github.com/drystone-store/drystone/services/tests/meshtest"
 )
@@ -33,39 +32,28 @@ func TestRefusals(t *testing.T) {
 		"an Ingress for nobody":         {"frontdoor.ingress.enabled=true", "frontdoor.ingress.hosts"},
 		"a route from nowhere":          {"frontdoor.gatewayApi.enabled=true", "frontdoor.gatewayApi.parentRefs"},
 		"a schedule":                    {"etcd.snapshot.schedule=sometimes", "/etcd/snapshot/schedule"},
+		"chunk-servers that are too full": {
+			"scheme=rs-8-2,chunkserver.replicas=3,chunkserver.disksPerNode=4",
+			"3 hold up to 4 columns of a volume each, and volumes can do without 2",
+		},
+		"chunk-servers that are too full for a bucket": {
+			"chunkserver.replicas=6,chunkserver.disksPerNode=2,chunkserver.leastParity=1",
+			"6 hold up to 2 columns of a volume each, and volumes can do without 1",
+		},
+		"least parity above the default's": {"chunkserver.leastParity=5", "leastParity: 5 is above the m of rs-5-4"},
+		"a majority of etcd":               {"etcd.maxUnavailable=2", "etcd.maxUnavailable: 2 of 3 members is more than 1"},
+		"a majority of etcd in percent":    {"etcd.replicas=5,etcd.maxUnavailable=50%", "etcd.maxUnavailable: 50% of 5 members is more than 2"},
+		"more than all":                    {"frontdoor.maxUnavailable=101%", "/frontdoor/maxUnavailable"},
+		"disks that go with chunk-servers": {"chunkserver.storage.whenScaled=Delete", "/chunkserver/storage"},
+		"no ports, which would be all":     {"networkPolicy.apiPorts={}", "/networkPolicy/apiPorts"},
+		"ports that are not there":         {"networkPolicy.dnsPorts=null", "missing property 'dnsPorts'"},
+		"no ports of DNS, which'd be all":  {"networkPolicy.dnsPorts={}", "/networkPolicy/dnsPorts"},
+		"a name for a port":                {"networkPolicy.dnsPorts={dns}", "/networkPolicy/dnsPorts/0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if _, err := template("--set", tt.set); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)
-			}
-		})
-	}
-}
-
-// TestBudgets: a zone's chunk-servers may be drained, and never more than every volume can do without.
-func TestBudgets(t *testing.T) {
-	for name, tt := range map[string]struct {
-		set, component string
-		want           int
-	}{
-		"nine of rs-5-4: a zone of three":          {"chunkserver.replicas=9", "chunkserver", 3},
-		"twelve of rs-5-4: a zone of four":         {"chunkserver.replicas=12", "chunkserver", 4},
-		"thirty of rs-5-4: a zone is more than m":  {"chunkserver.replicas=30", "chunkserver", 4},
-		"six of rs-4-2: a zone of two":             {"chunkserver.replicas=6,scheme=rs-4-2", "chunkserver", 2},
-		"three of rs-2-1: one":                     {"chunkserver.replicas=3,scheme=rs-2-1", "chunkserver", 1},
-		"as said":                                  {"chunkserver.maxUnavailable=1", "chunkserver", 1},
-		"three members of etcd: one":               {"etcd.replicas=3", "etcd", 1},
-		"five members of etcd: two":                {"etcd.replicas=5", "etcd", 2},
-		"one member: it may go, or nothing drains": {"etcd.replicas=1", "etcd", 1},
-		"front-doors: one":                         {"frontdoor.replicas=5", "frontdoor", 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			for _, b := range of[policyv1.PodDisruptionBudget](t, objects(t, render(t, "--set", tt.set)), "PodDisruptionBudget") {
-				if b.Labels["app.kubernetes.io/component"] == tt.component && b.Spec.MaxUnavailable.IntValue() != tt.want {
-					t.Errorf("maxUnavailable %v, want %d", b.Spec.MaxUnavailable, tt.want)
-				}
 			}
 		})
 	}
