@@ -16,4 +16,5 @@
 //  6. A refusal, and a plan that changes nothing, is answered only if it still stands after a barrier.
 //  7. A write whose caller has left is not submitted any more.
 //  8. No result is "not applied" while a transaction that could still apply it is on its way.
+//  9. A replica takes answers of one cluster of etcd, the first that answered it: it ends when another one answers.
 package head

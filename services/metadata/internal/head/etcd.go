@@ -36,6 +36,7 @@ type Etcd struct {
 	barrier   *barrier
 	committer *committer
 	submitter *submitter
+	origin    *origin
 	metrics   *metrics
 	log       *slog.Logger
 }
@@ -45,26 +46,29 @@ var _ Index = (*Etcd)(nil)
 // NewEtcd makes a replica of the head over a client, which stays the caller's. Errors: metrics registered already.
 func NewEtcd(client *clientv3.Client, o Options) (*Etcd, error) {
 	o = o.withDefaults()
-	e := &Etcd{etcd: client, options: o, table: newTable(o), gate: &gate{}, log: o.Log}
+	e := &Etcd{etcd: client, options: o, table: newTable(o), gate: &gate{}, origin: newOrigin(), log: o.Log}
 	var err error
 	if e.metrics, err = newMetrics(o.Metrics, e.table); err != nil {
 		return nil, err
 	}
-	e.replica = &replica{etcd: client, table: e.table, gate: e.gate, ready: o.Ready, log: o.Log, metrics: e.metrics}
+	e.replica = &replica{
+		etcd: client, table: e.table, gate: e.gate, origin: e.origin, ready: o.Ready, log: o.Log, metrics: e.metrics,
+	}
 	e.barrier = newBarrier(e.probe, e.metrics)
-	e.submitter = &submitter{etcd: client, name: o.Name, timeout: tryTimeout, metrics: e.metrics}
+	e.submitter = &submitter{etcd: client, name: o.Name, timeout: tryTimeout, origin: e.origin, metrics: e.metrics}
 	e.committer = newCommitter(e.table, e.submitter.send, e.seen)
 	e.submitter.finish = e.committer.finish
 	return e, nil
 }
 
-// Run keeps the copy, sends writes, purges and compacts until ctx ends. It fails on rows that this version cannot read
-// and on a head that went back in time.
+// Run keeps the copy, sends writes, purges and compacts until ctx ends. It fails on rows that this version cannot read,
+// on a head that went back in time, and when another cluster of etcd answers (*ForeignEtcdError).
 func (e *Etcd) Run(ctx context.Context) error {
 	if err := e.bootstrap(ctx); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return e.origin.run(ctx) })
 	g.Go(func() error { return e.replica.run(ctx) })
 	g.Go(func() error { return e.barrier.run(ctx) })
 	g.Go(func() error { return e.committer.run(ctx) })
@@ -77,11 +81,11 @@ func (e *Etcd) Run(ctx context.Context) error {
 func (e *Etcd) bootstrap(ctx context.Context) error {
 	for {
 		try, cancel := context.WithTimeout(ctx, lastTimeout)
-		_, err := e.etcd.Txn(try).If(compareMod(clockKey, 0)).
+		resp, err := e.etcd.Txn(try).If(compareMod(clockKey, 0)).
 			Then(clientv3.OpPut(clockKey, e.options.Name), clientv3.OpPut(epochKey, e.options.Name)).Commit()
 		cancel()
 		if err == nil {
-			return nil
+			return e.origin.check(resp.Header) // the first: it says which cluster this replica is held to
 		}
 		if final := refusal(err); final != nil && !fault.Is(final, typesv1.Reason_REASON_OVERLOADED) {
 			return fmt.Errorf("bootstrap the head: %w", err)
@@ -137,6 +141,11 @@ func (e *Etcd) readClock(ctx context.Context) (int64, error) {
 		try, cancel := context.WithTimeout(ctx, probeTry)
 		resp, err := e.etcd.Get(try, clockKey, clientv3.WithKeysOnly())
 		cancel()
+		if err == nil {
+			if err := e.origin.check(resp.Header); err != nil {
+				return 0, err
+			}
+		}
 		switch {
 		case err == nil && len(resp.Kvs) == 1:
 			return resp.Kvs[0].GetModRevision(), nil

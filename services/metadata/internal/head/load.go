@@ -44,7 +44,9 @@ func (l *loading) stream(ctx context.Context, etcd *clientv3.Client) error {
 		if err := l.add(chunk.GetKvs()); err != nil {
 			return err
 		}
-		l.rev = max(l.rev, chunk.GetHeader().GetRevision())
+		if header := chunk.GetHeader(); header != nil {
+			l.rev, l.header = header.GetRevision(), header
+		}
 	}
 	if l.rev == 0 {
 		return errors.New("the stream of rows ended without its header")
@@ -60,6 +62,7 @@ func (l *loading) pages(ctx context.Context, etcd *clientv3.Client) error {
 		if err != nil {
 			return fmt.Errorf("get rows: %w", err)
 		}
+		l.header = page.Header
 		if l.rev == 0 {
 			l.rev = page.Header.GetRevision()
 		}

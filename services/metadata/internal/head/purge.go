@@ -73,6 +73,9 @@ func (e *Etcd) Purge(ctx context.Context, before time.Time) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("purge %d tombstones: %w", len(old), err)
 	}
+	if err := e.origin.check(resp.Header); err != nil {
+		return 0, fmt.Errorf("purge %d tombstones: %w", len(old), err)
+	}
 	if !resp.Succeeded {
 		return 0, e.gate.wait(ctx, resp.Responses[0].GetResponseRange().GetKvs()[0].GetModRevision())
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -29,6 +30,7 @@ type replica struct {
 	etcd    *clientv3.Client
 	table   *table
 	gate    *gate
+	origin  *origin
 	ready   func(bool)
 	log     *slog.Logger
 	metrics *metrics
@@ -43,18 +45,19 @@ type replica struct {
 
 var errStuck = errors.New("the watch is behind and does not move")
 
-// run follows etcd until ctx ends. It fails only on rows that it cannot read or a head that went back in time: both
-// need a person.
+// run follows etcd until ctx ends. It fails only on rows that it cannot read, a head that went back in time, or another
+// etcd: all of them need a person.
 func (r *replica) run(ctx context.Context) error {
 	defer r.current(false)
 	for ctx.Err() == nil {
 		err := r.once(ctx)
 		r.current(false)
 		var bad *badRowsError
+		var foreign *ForeignEtcdError
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.As(err, &bad):
+		case errors.As(err, &bad), errors.As(err, &foreign):
 			return err
 		case errors.Is(err, rpctypes.ErrCompacted):
 			r.loaded = false
@@ -86,6 +89,9 @@ func (r *replica) load(ctx context.Context) error {
 	began := clock.Now()
 	l := &loading{}
 	if err := l.all(ctx, r.etcd); err != nil {
+		return err
+	}
+	if err := r.origin.check(l.header); err != nil {
 		return err
 	}
 	if l.rev < r.gate.applied.Load() {
@@ -126,6 +132,9 @@ func (r *replica) follow(ctx context.Context) error {
 // apply applies one answer of the watch. What is applied is the last event's revision, never the header's: while the
 // watch catches up, the header is ahead of the events. Only a progress notification says that its header is reached.
 func (r *replica) apply(resp clientv3.WatchResponse) error {
+	if err := r.origin.check(resp.Header); err != nil {
+		return err
+	}
 	if resp.IsProgressNotify() {
 		r.from = max(r.from, resp.Header.GetRevision()+1)
 		return nil
@@ -195,6 +204,8 @@ type loading struct {
 	entries []entry
 	epoch   int64
 	rev     int64
+	// header is the last that etcd sent.
+	header *etcdserverpb.ResponseHeader
 }
 
 func (l *loading) add(kvs []*mvccpb.KeyValue) error {

@@ -34,6 +34,7 @@ type submitter struct {
 	name    string
 	timeout func(try int) time.Duration
 	finish  func(*op, outcome)
+	origin  *origin
 	metrics *metrics
 }
 
@@ -56,6 +57,10 @@ func (s *submitter) send(ctx context.Context, b *batch) int64 {
 	silent := false
 	for try := 0; ; try++ {
 		resp, err := s.try(ctx, try, cmps, then, otherwise)
+		if err == nil && s.origin.check(resp.Header) != nil {
+			s.finishAll(b, errUnanswered()) // what another cluster did says nothing about an earlier try in this one
+			return 0
+		}
 		if err == nil {
 			return s.answer(b, resp)
 		}
