@@ -126,7 +126,7 @@ func (a *asker) url(ctx context.Context, base string) view {
 		}
 	}
 	v := view{state: forming}
-	if v.cluster, err = types.IDFromString(resp.Header.Get("X-Etcd-Cluster-ID")); err != nil || resp.StatusCode != http.StatusOK {
+	if v.cluster, err = types.IDFromString(resp.Header.Get("X-Etcd-Cluster-ID")); err != nil || v.cluster == 0 || resp.StatusCode != http.StatusOK {
 		return view{err: fmt.Errorf("%s: %s: no etcd member's answer", base, resp.Status)}
 	}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

@@ -169,6 +169,7 @@ func TestRounds(t *testing.T) {
 		"one of none knows the cluster": {nil, etcd("http://b:2"), "ask the cluster"},
 		"both know it":                  {etcd("http://b:2"), etcd("http://b:2"), "ask the cluster"},
 		"they know two clusters":        {etcd("http://b:2"), etcdOf("2f", "http://b:2"), "b is of the cluster 1f, and c is of the cluster 2f"},
+		"one knows a cluster of no id":  {etcdOf("0", "http://b:2"), waits("c", &seen), "no etcd member's answer"},
 		"c's address leads to b":        {waits("b", &seen), waits("b", &seen), `no answer from c (its address leads to a member that calls itself "b")`},
 		"b's address leads back":        {waits("a", &seen), waits("c", &seen), `no answer from b (its address leads to a member that calls itself "a")`},
 		"one of another age":            {waits("", &seen), waits("c", &seen), `calls itself ""`},
