@@ -34,7 +34,8 @@ func newKubeInit(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make the Secrets that pods need, and renew certificates",
-		Long: `Runs in a pod, with a service account that may get, create and patch Secrets of its namespace. Makes what is missing:
+		Long: `Runs in a pod, with a service account that may get, create and patch Secrets of its namespace; for renewals get and
+patch are enough. Makes what is missing:
 
   --root-secret     keys "token" (the root token) and "credentials" (an AWS shared-credentials file)
   --etcd-secret     certificates of etcd and its clients: ca.crt, server.crt, server.key, client.crt, client.key

@@ -34,7 +34,7 @@ func (r *runner) etcd(ctx context.Context) error {
 		return fmt.Errorf("secret %s: %w", caName, err)
 	}
 	if left := ca.cert.NotAfter.Sub(r.now()); left < leafLife/renewAtFraction {
-		return fmt.Errorf("secret %s: the CA ends at %s: remove the secrets %s and %s, run this again, and restart etcd and all that use it",
+		return fmt.Errorf("secret %s: the CA ends at %s: remove the secrets %s and %s, run this again (helm upgrade does), and restart etcd and all that use it",
 			caName, ca.cert.NotAfter.UTC().Format("2006-01-02"), caName, name)
 	}
 	_, err = r.ensure(ctx, name, func(have map[string][]byte) (map[string][]byte, error) {
@@ -64,7 +64,7 @@ func (r *runner) caKeys(ctx context.Context, have map[string][]byte) (map[string
 	case err != nil:
 		return nil, err
 	case old.Data[keyCA] != nil:
-		return nil, fmt.Errorf("the CA's key is gone, and secret %s has certificates of it: put it back; or remove that secret too, run this again, and restart etcd and all that use it",
+		return nil, fmt.Errorf("the CA's key is gone, and secret %s has certificates of it: put it back; or remove that secret too, run this again (helm upgrade does), and restart etcd and all that use it",
 			r.options.EtcdSecret)
 	}
 	ca, err := newCA(r.now())

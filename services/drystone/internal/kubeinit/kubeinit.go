@@ -137,7 +137,7 @@ func (r *runner) once(ctx context.Context, name string, missing func(map[string]
 // explain adds to a refusal what is to be done about it.
 func explain(err error) error {
 	if errors.Is(err, kube.ErrForbidden) {
-		return fmt.Errorf("%w: its service account needs a Role that may get, create and patch secrets", err)
+		return fmt.Errorf("%w: its service account needs a Role that may get, create and patch secrets; the chart's renewal may not create them, helm upgrade makes what is missing", err)
 	}
 	return err
 }
