@@ -11,10 +11,10 @@ import (
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/kit/app"
 	"github.com/drystone-store/drystone/services/kit/fault"
+	"github.com/drystone-store/drystone/services/kit/origin"
 	"github.com/drystone-store/drystone/services/kit/rpc"
 	"github.com/drystone-store/drystone/services/placement"
 	"github.com/drystone-store/drystone/services/placement/internal/etcdtest"
-	"github.com/drystone-store/drystone/services/placement/internal/state"
 )
 
 // TestTheServiceEndsWhenEtcdIsRestoredUnderIt restores while it runs; nobody stops it.
@@ -46,7 +46,7 @@ func TestTheServiceEndsWhenEtcdIsRestoredUnderIt(t *testing.T) {
 	for {
 		select {
 		case err = <-ended:
-			var foreign *state.ForeignEtcdError
+			var foreign *origin.ForeignError
 			if !errors.As(err, &foreign) {
 				t.Errorf("run: %v", err)
 			}

@@ -14,6 +14,7 @@ import (
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/kit/fault"
 	"github.com/drystone-store/drystone/services/kit/log"
+	"github.com/drystone-store/drystone/services/kit/origin"
 )
 
 const (
@@ -36,7 +37,7 @@ type Etcd struct {
 	barrier   *barrier
 	committer *committer
 	submitter *submitter
-	origin    *origin
+	origin    *origin.Origin
 	metrics   *metrics
 	log       *slog.Logger
 }
@@ -46,7 +47,7 @@ var _ Index = (*Etcd)(nil)
 // NewEtcd makes a replica of the head over a client, which stays the caller's. Errors: metrics registered already.
 func NewEtcd(client *clientv3.Client, o Options) (*Etcd, error) {
 	o = o.withDefaults()
-	e := &Etcd{etcd: client, options: o, table: newTable(o), gate: &gate{}, origin: newOrigin(), log: o.Log}
+	e := &Etcd{etcd: client, options: o, table: newTable(o), gate: &gate{}, origin: origin.New(), log: o.Log}
 	var err error
 	if e.metrics, err = newMetrics(o.Metrics, e.table); err != nil {
 		return nil, err
@@ -62,19 +63,29 @@ func NewEtcd(client *clientv3.Client, o Options) (*Etcd, error) {
 }
 
 // Run keeps the copy, sends writes, purges and compacts until ctx ends. It fails on rows that this version cannot read,
-// on a head that went back in time, and when another cluster of etcd answers (*ForeignEtcdError).
+// on a head that went back in time, and when another cluster of etcd answers (*origin.ForeignError).
 func (e *Etcd) Run(ctx context.Context) error {
 	if err := e.bootstrap(ctx); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return e.origin.run(ctx) })
+	g.Go(func() error { return followOne(ctx, e.origin) })
 	g.Go(func() error { return e.replica.run(ctx) })
 	g.Go(func() error { return e.barrier.run(ctx) })
 	g.Go(func() error { return e.committer.run(ctx) })
 	g.Go(func() error { return e.purge(ctx) })
 	g.Go(func() error { return e.compact(ctx) })
 	return g.Wait()
+}
+
+// followOne fails as soon as another cluster of etcd has answered; nil when ctx ends first.
+func followOne(ctx context.Context, o *origin.Origin) error {
+	select {
+	case <-o.Broken():
+		return o.Err() //nolint:wrapcheck // it says all
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // bootstrap puts the rows that every transaction compares or puts, if this is a new head; it tries until etcd answers.
@@ -85,7 +96,7 @@ func (e *Etcd) bootstrap(ctx context.Context) error {
 			Then(clientv3.OpPut(clockKey, e.options.Name), clientv3.OpPut(epochKey, e.options.Name)).Commit()
 		cancel()
 		if err == nil {
-			return e.origin.check(resp.Header) // the first: it says which cluster this replica is held to
+			return e.origin.Check(resp.Header.GetClusterId()) // the first: it says which cluster this replica is held to
 		}
 		if final := refusal(err); final != nil && !fault.Is(final, typesv1.Reason_REASON_OVERLOADED) {
 			return fmt.Errorf("bootstrap the head: %w", err)
@@ -142,7 +153,7 @@ func (e *Etcd) readClock(ctx context.Context) (int64, error) {
 		resp, err := e.etcd.Get(try, clockKey, clientv3.WithKeysOnly())
 		cancel()
 		if err == nil {
-			if err := e.origin.check(resp.Header); err != nil {
+			if err := e.origin.Check(resp.Header.GetClusterId()); err != nil {
 				return 0, err
 			}
 		}

@@ -6,11 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/kit/fault"
+	"github.com/drystone-store/drystone/services/kit/origin"
 	"github.com/drystone-store/drystone/services/metadata/internal/etcdclient"
 	"github.com/drystone-store/drystone/services/metadata/internal/etcdtest"
 )
@@ -59,7 +59,7 @@ func callUntilItEnds(t *testing.T, e *Etcd, call func(context.Context, *Etcd) er
 		}
 		select {
 		case err := <-ended:
-			var foreign *ForeignEtcdError
+			var foreign *origin.ForeignError
 			if !errors.As(err, &foreign) {
 				t.Errorf("run: %v", err)
 			}
@@ -76,24 +76,4 @@ func etcdID(t *testing.T, client *clientv3.Client) uint64 {
 		t.Fatal(err)
 	}
 	return answer.Header.GetClusterId()
-}
-
-func TestOriginTakesTheFirst(t *testing.T) {
-	o := newOrigin()
-	header := func(id uint64) *etcdserverpb.ResponseHeader { return &etcdserverpb.ResponseHeader{ClusterId: id} }
-	for _, h := range []*etcdserverpb.ResponseHeader{nil, header(0), header(1), header(1), header(0)} {
-		if err := o.check(h); err != nil {
-			t.Errorf("check %v: %v", h, err)
-		}
-	}
-	for _, id := range []uint64{2, 3} {
-		var foreign *ForeignEtcdError
-		if err := o.check(header(id)); !errors.As(err, &foreign) || *foreign != (ForeignEtcdError{Began: 1, Answered: id}) {
-			t.Errorf("cluster %d: %v", id, err)
-		}
-	}
-	var foreign *ForeignEtcdError
-	if err := o.run(t.Context()); !errors.As(err, &foreign) || foreign.Answered != 2 {
-		t.Errorf("run: %v", err)
-	}
 }

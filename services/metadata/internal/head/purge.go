@@ -73,7 +73,7 @@ func (e *Etcd) Purge(ctx context.Context, before time.Time) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("purge %d tombstones: %w", len(old), err)
 	}
-	if err := e.origin.check(resp.Header); err != nil {
+	if err := e.origin.Check(resp.Header.GetClusterId()); err != nil {
 		return 0, fmt.Errorf("purge %d tombstones: %w", len(old), err)
 	}
 	if !resp.Succeeded {

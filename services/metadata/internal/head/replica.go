@@ -15,6 +15,7 @@ import (
 
 	"github.com/drystone-store/drystone/services/kit/clock"
 	"github.com/drystone-store/drystone/services/kit/log"
+	"github.com/drystone-store/drystone/services/kit/origin"
 )
 
 const (
@@ -30,7 +31,7 @@ type replica struct {
 	etcd    *clientv3.Client
 	table   *table
 	gate    *gate
-	origin  *origin
+	origin  *origin.Origin
 	ready   func(bool)
 	log     *slog.Logger
 	metrics *metrics
@@ -53,7 +54,7 @@ func (r *replica) run(ctx context.Context) error {
 		err := r.once(ctx)
 		r.current(false)
 		var bad *badRowsError
-		var foreign *ForeignEtcdError
+		var foreign *origin.ForeignError
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -91,7 +92,7 @@ func (r *replica) load(ctx context.Context) error {
 	if err := l.all(ctx, r.etcd); err != nil {
 		return err
 	}
-	if err := r.origin.check(l.header); err != nil {
+	if err := r.origin.Check(l.header.GetClusterId()); err != nil {
 		return err
 	}
 	if l.rev < r.gate.applied.Load() {
@@ -132,7 +133,7 @@ func (r *replica) follow(ctx context.Context) error {
 // apply applies one answer of the watch. What is applied is the last event's revision, never the header's: while the
 // watch catches up, the header is ahead of the events. Only a progress notification says that its header is reached.
 func (r *replica) apply(resp clientv3.WatchResponse) error {
-	if err := r.origin.check(resp.Header); err != nil {
+	if err := r.origin.Check(resp.Header.GetClusterId()); err != nil {
 		return err
 	}
 	if resp.IsProgressNotify() {

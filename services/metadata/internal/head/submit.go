@@ -12,6 +12,7 @@ import (
 
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
 	"github.com/drystone-store/drystone/services/kit/fault"
+	"github.com/drystone-store/drystone/services/kit/origin"
 )
 
 const (
@@ -34,7 +35,7 @@ type submitter struct {
 	name    string
 	timeout func(try int) time.Duration
 	finish  func(*op, outcome)
-	origin  *origin
+	origin  *origin.Origin
 	metrics *metrics
 }
 
@@ -57,7 +58,7 @@ func (s *submitter) send(ctx context.Context, b *batch) int64 {
 	silent := false
 	for try := 0; ; try++ {
 		resp, err := s.try(ctx, try, cmps, then, otherwise)
-		if err == nil && s.origin.check(resp.Header) != nil {
+		if err == nil && s.origin.Check(resp.Header.GetClusterId()) != nil {
 			s.finishAll(b, errUnanswered()) // what another cluster did says nothing about an earlier try in this one
 			return 0
 		}

@@ -70,7 +70,7 @@ func (s *Store) probe(ctx context.Context) error {
 	if err != nil {
 		return unavailable(err, "read the clock key")
 	}
-	if err := s.origin.check(answer.Header); err != nil {
+	if err := s.origin.Check(answer.Header.GetClusterId()); err != nil {
 		return unavailable(err, "read the clock key")
 	}
 	if len(answer.Kvs) == 0 {

@@ -62,7 +62,7 @@ func (s *Store) load(ctx context.Context) (int64, error) {
 		}
 		if part.GetHeader() != nil { // the last part
 			revision = part.GetHeader().GetRevision()
-			err = errors.Join(err, s.origin.check(part.GetHeader()))
+			err = errors.Join(err, s.origin.Check(part.GetHeader().GetClusterId()))
 		}
 	}
 	if err != nil {
@@ -88,7 +88,7 @@ func (s *Store) watch(ctx context.Context, next int64) (int64, error) {
 			}
 			return next, fmt.Errorf("watch from revision %d: %w", next, err)
 		}
-		if err := s.origin.check(response.Header); err != nil {
+		if err := s.origin.Check(response.Header.GetClusterId()); err != nil {
 			return 0, fmt.Errorf("watch from revision %d: %w", next, err)
 		}
 		if len(response.Events) > 0 {

@@ -61,7 +61,7 @@ func (s *Store) foundOnce(ctx context.Context, id string) (done bool, err error)
 	if err != nil {
 		return false, fmt.Errorf("found the cluster: %w", err)
 	}
-	if err := s.origin.check(answer.Header); err != nil {
+	if err := s.origin.Check(answer.Header.GetClusterId()); err != nil {
 		return false, err
 	}
 	if answer.Succeeded {
@@ -85,7 +85,7 @@ func (s *Store) look(ctx context.Context) (*beginning, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look for the cluster: %w", err)
 	}
-	if err := s.origin.check(answer.Header); err != nil {
+	if err := s.origin.Check(answer.Header.GetClusterId()); err != nil {
 		return nil, err
 	}
 	if answer.Header.GetClusterId() == 0 {

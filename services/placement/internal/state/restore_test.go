@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	typesv1 "github.com/drystone-store/drystone/proto/gen/drystone/types/v1"
+	"github.com/drystone-store/drystone/services/kit/origin"
 	"github.com/drystone-store/drystone/services/placement/internal/etcdtest"
 )
 
@@ -202,7 +202,7 @@ func TestAReplicaEndsWhenAnotherEtcdAnswers(t *testing.T) {
 					t.Fatal("an answer of the other etcd was used")
 				}
 				select {
-				case <-s.origin.broken:
+				case <-s.origin.Broken():
 					ended = true
 				case <-deadline:
 					t.Fatal("the replica goes on")
@@ -211,7 +211,7 @@ func TestAReplicaEndsWhenAnotherEtcdAnswers(t *testing.T) {
 			}
 			_, err := s.Volumes(t.Context(), g.volumes, false) // these are in memory
 			wantReason(t, err, typesv1.Reason_REASON_UNAVAILABLE)
-			var foreign *ForeignEtcdError
+			var foreign *origin.ForeignError
 			if err := stop(); !errors.As(err, &foreign) || foreign.Began == foreign.Answered {
 				t.Errorf("run: %v", err)
 			}
@@ -222,30 +222,6 @@ func TestAReplicaEndsWhenAnotherEtcdAnswers(t *testing.T) {
 				t.Error(err)
 			}
 		})
-	}
-}
-
-func TestOriginTakesTheFirst(t *testing.T) {
-	o := newOrigin()
-	header := func(id uint64) *etcdserverpb.ResponseHeader { return &etcdserverpb.ResponseHeader{ClusterId: id} }
-	for _, h := range []*etcdserverpb.ResponseHeader{nil, header(0), header(1), header(1), header(0)} {
-		if err := o.check(h); err != nil {
-			t.Errorf("check %v: %v", h, err)
-		}
-	}
-	if o.err() != nil {
-		t.Errorf("broken: %v", o.err())
-	}
-	for range 2 {
-		if err := o.check(header(2)); err == nil {
-			t.Error("another cluster passed")
-		}
-	}
-	if err := o.check(header(1)); err != nil {
-		t.Errorf("the first one: %v", err)
-	}
-	if o.err() == nil {
-		t.Error("it was forgotten")
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	placementv1 "github.com/drystone-store/drystone/proto/gen/drystone/placement/v1"
+	"github.com/drystone-store/drystone/services/kit/origin"
 )
 
 // Options of a Store.
@@ -30,7 +31,7 @@ type Store struct {
 	metrics metrics
 	mirror  *mirror
 	barrier *barrier
-	origin  *origin
+	origin  *origin.Origin
 
 	terms, volumes, register turn
 }
@@ -43,12 +44,12 @@ func New(etcd *clientv3.Client, o Options) (*Store, error) {
 	}
 	return &Store{
 		etcd: etcd, options: o, log: o.Log, metrics: m,
-		mirror: newMirror(o.Log), barrier: newBarrier(), origin: newOrigin(),
+		mirror: newMirror(o.Log), barrier: newBarrier(), origin: origin.New(),
 		terms: newTurn(), volumes: newTurn(), register: newTurn(),
 	}, nil
 }
 
-// Run founds the cluster if need be and keeps the copy until ctx ends. Errors: *ForeignEtcdError.
+// Run founds the cluster if need be and keeps the copy until ctx ends. Errors: *origin.ForeignError.
 func (s *Store) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -60,12 +61,12 @@ func (s *Store) Run(ctx context.Context) error {
 		s.follow(ctx)
 	})
 	select {
-	case <-s.origin.broken:
+	case <-s.origin.Broken():
 	case <-ctx.Done():
 	}
 	stop()
 	tasks.Wait()
-	return s.origin.err()
+	return s.origin.Err()
 }
 
 // Loaded closes once the state can be read. It stays closed while etcd is away: what was read stays readable.
@@ -76,7 +77,7 @@ func (s *Store) Changed() <-chan struct{} { return s.mirror.changed }
 
 // Ready refuses until the first load, and once another cluster of etcd has answered. Errors: UNAVAILABLE.
 func (s *Store) Ready() error {
-	if err := s.origin.err(); err != nil {
+	if err := s.origin.Err(); err != nil {
 		return unavailable(err, "follow one cluster")
 	}
 	select {

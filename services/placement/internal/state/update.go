@@ -70,7 +70,7 @@ func (s *Store) commit(ctx context.Context, operation string, c change) (revisio
 		return 0, false, failed(ctx, err, operation)
 	}
 	// Whatever another cluster has done, its numbers and revisions do not get out.
-	if err := s.origin.check(answer.Header); err != nil {
+	if err := s.origin.Check(answer.Header.GetClusterId()); err != nil {
 		return 0, false, unavailable(err, operation)
 	}
 	if answer.Succeeded {
